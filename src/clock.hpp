@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// The area's clock: nanoseconds since the host was booted, whatever the time namespace.
+#pragma once
+
+#include <cstdint>
+
+namespace speculo::core {
+
+// Remembers the last reading: a cheap coarse clock tells whether a tick has passed since. What it says is never ahead of the
+// time and at most one tick behind. One thread at a time; all zero is a good beginning.
+struct Clock {
+    uint64_t coarse, host;
+    int64_t offset;
+    uint64_t tick;
+    bool known;
+};
+
+// Makes the clock usable. -EOPNOTSUPP where the host's clock cannot be known.
+int clock_prepare(Clock &clock);
+
+// The time, for judging expiry. The clock must be prepared.
+uint64_t clock_now(Clock &clock);
+
+// When something ends that is to live for `ttl_ns` from now on: never early. 0: never.
+uint64_t clock_deadline(Clock &clock, uint64_t ttl_ns);
+
+// Whether a deadline (not 0) has passed. One that is absurdly far away means never.
+constexpr bool has_passed(uint64_t deadline, uint64_t now) { return deadline <= now; }
+
+} // namespace speculo::core

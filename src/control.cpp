@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "control.hpp"
+
+#include <cerrno>
+
+namespace speculo::core {
+
+namespace {
+
+constexpr uint32_t foreign_write_bits = 0022;
+
+// What others may have planted at a name is refused before it is looked into.
+int check_object(const os::FileStatus &status, const Trust &trust) {
+    bool is_own = status.uid == 0 || status.uid == trust.self;
+    if (!is_own && !trust.anyone && !(trust.has_other && status.uid == trust.other)) { return -EPERM; }
+    if (!status.regular) { return -EBADMSG; }
+    if (status.links == 0) { return -ENOENT; }
+    if (status.links > 1 || (status.mode & foreign_write_bits) != 0) { return -EPERM; }
+    return 0;
+}
+
+int check_page(const ControlPage &page, os::Access access) {
+    uint64_t magic = observe_magic(page.magic);
+    if (magic == __builtin_bswap64(control_magic)) { return -EPROTONOSUPPORT; }
+    if (magic != control_magic) { return -EBADMSG; }
+    if (peek(page.version) != format_version || peek(page.incompatible) != 0) { return -EPROTONOSUPPORT; }
+    if (access == os::Access::read_write && peek(page.read_compatible) != 0) { return -EPROTONOSUPPORT; }
+    if (peek(page.byte_order) != byte_order_tag || peek(page.size) != page_size) { return -EBADMSG; }
+    return 0;
+}
+
+int map_page(int fd, os::Access access, ControlPage *&ret_page) {
+    void *address = nullptr;
+    int error = os::operations.map(fd, page_size, access, &address);
+    if (error == 0) { ret_page = static_cast<ControlPage *>(address); }
+    return error;
+}
+
+// Maps the page through a descriptor of its own: a mapping keeps the locks of its descriptor alive.
+int map_named(Area &area, os::Access access, const Trust &trust) {
+    int fd = os::operations.open(area.place.directory, area.place.name, access);
+    if (fd < 0) { return fd; }
+    os::FileStatus status;
+    int error = os::operations.status(fd, &status);
+    if (error == 0) { error = check_object(status, trust); }
+    if (error == 0) { error = os::operations.file_system(fd, &area.medium); }
+    if (error == 0 && status.size < page_size) { error = -EBADMSG; }
+    ControlPage *page = nullptr;
+    if (error == 0) { error = map_page(fd, access, page); }
+    os::operations.close(fd);
+    if (error == 0) { error = check_page(*page, access); }
+    if (error < 0) {
+        if (page) { os::operations.unmap(page, page_size); }
+        return error;
+    }
+    area.control = page;
+    area.owner = status.uid;
+    area.group = status.gid;
+    return 0;
+}
+
+void fill_page(ControlPage &page, const Choices &choices, const uint64_t area_id[2], const uint64_t boot_id[2]) {
+    put(page.version, format_version);
+    put(page.byte_order, byte_order_tag);
+    put(page.size, uint32_t(page_size));
+    for (int i = 0; i < 2; ++i) {
+        put(page.area_id[i], area_id[i]);
+        put(page.boot_id[i], boot_id[i]);
+    }
+    put(page.capacity, choices.capacity);
+    put(page.max_capacity, choices.max_capacity);
+    put(page.compact_percent, choices.compact_percent);
+    put(page.segments, choices.segments);
+    put(page.flags, choices.flags);
+    publish_magic(page.magic, control_magic);
+}
+
+void control_unmap(Area &area) {
+    if (area.control) { os::operations.unmap(area.control, page_size); }
+    area.control = nullptr;
+}
+
+int make_page(int fd, const Choices &choices) {
+    uint64_t area_id[2], boot_id[2];
+    int error = os::operations.random(area_id, sizeof area_id);
+    if (error == 0) { error = os::operations.boot_id(reinterpret_cast<uint8_t *>(boot_id)); }
+    if (error == 0) { error = os::operations.allocate_space(fd, 0, page_size); }
+    if (error < 0) { return error; }
+    ControlPage *page = nullptr;
+    error = map_page(fd, os::Access::read_write, page);
+    if (error < 0) { return error; }
+    fill_page(*page, choices, area_id, boot_id);
+    os::operations.unmap(page, page_size);
+    return os::operations.set_mode(fd, choices.mode);
+}
+
+bool is_this_boot(const Shared<uint64_t> stored[2]) {
+    uint64_t boot_id[2];
+    if (os::operations.boot_id(reinterpret_cast<uint8_t *>(boot_id)) < 0) { return true; } // not to be known: assume no reboot
+    return peek(stored[0]) == boot_id[0] && peek(stored[1]) == boot_id[1];
+}
+
+int store_boot(Shared<uint64_t> to[2]) {
+    uint64_t boot_id[2];
+    int error = os::operations.boot_id(reinterpret_cast<uint8_t *>(boot_id));
+    if (error < 0) { return error; }
+    for (int i = 0; i < 2; ++i) { put(to[i], boot_id[i]); }
+    return 0;
+}
+
+} // namespace
+
+int control_open(Area &area, os::Access access, const Trust &trust) {
+    int error = map_named(area, access, trust);
+    if (error == 0) { error = lock_descriptor_open(area.control_fd, area.place.directory, area.place.name, access); }
+    if (error < 0) { control_unmap(area); }
+    return error;
+}
+
+int control_create(Area &area, const Choices &choices) {
+    Unnamed object;
+    int error = object_begin(area.place, object);
+    if (error < 0) { return error; }
+    error = make_page(object.fd, choices);
+    if (error == 0) { error = object_publish(area.place, object, area.place.name); }
+    object_abandon(area.place, object);
+    if (error < 0) { return error; }
+    return control_open(area, os::Access::read_write, Trust{os::operations.user(), false, 0, false});
+}
+
+void control_close(Area &area) {
+    control_unmap(area);
+    lock_descriptor_close(area.control_fd);
+}
+
+bool control_is_stale(const Area &area) {
+    os::FileStatus status;
+    if (observe_mark(area.control->marks) & mark_removed) { return true; }
+    return os::operations.status(area.control_fd.fd, &status) == 0 && status.links == 0;
+}
+
+uint32_t control_mode(const Area &area) {
+    os::FileStatus status;
+    return os::operations.status(area.control_fd.fd, &status) == 0 ? status.mode & 0777 : 0;
+}
+
+int control_dress(const Area &area, int fd) {
+    os::FileStatus status;
+    int error = os::operations.status(area.control_fd.fd, &status);
+    if (error == 0 && (os::operations.user() != area.owner || status.gid != area.group)) {
+        error = os::operations.set_owner(fd, area.owner, area.group);
+    }
+    return error == 0 ? os::operations.set_mode(fd, status.mode & 0777) : error;
+}
+
+int control_check_object(const Area &area, const os::FileStatus &status) {
+    return check_object(status, Trust{area.owner, false, 0, false}); // root may have written for the owner
+}
+
+Boot control_boot(const Area &area) {
+    const ControlPage &page = *area.control;
+    if (area.medium == os::Medium::memory || is_this_boot(page.boot_id)) { return Boot::same; }
+    bool is_clean = observe_mark(page.marks) & mark_clean;
+    return is_clean || is_this_boot(page.recovery_boot_id) ? Boot::clean : Boot::unclean;
+}
+
+int control_begin_recovery(Area &area) {
+    if (int error = store_boot(area.control->recovery_boot_id); error < 0) { return error; }
+    return os::operations.sync(area.control, page_size);
+}
+
+int control_end_recovery(Area &area) { return store_boot(area.control->boot_id); }
+
+int control_mark_clean(Area &area, bool is_clean) {
+    uint32_t marks = observe_mark(area.control->marks);
+    uint32_t wanted = is_clean ? marks | mark_clean : marks & ~uint32_t(mark_clean);
+    if (area.medium == os::Medium::memory || wanted == marks) { return 0; }
+    publish_mark(area.control->marks, wanted);
+    return os::operations.sync(area.control, page_size);
+}
+
+void liveness_show(Area &area) {
+    uint32_t marks = observe_mark(area.control->marks);
+    int error = os::operations.lock(area.control_fd.fd, os::Lock::exclusive, 0, 1);
+    uint32_t shown = error < 0 ? marks | mark_writer_unknown : marks & ~uint32_t(mark_writer_unknown);
+    if (shown != marks) { publish_mark(area.control->marks, shown); }
+}
+
+void liveness_end(Area &area) {
+    uint32_t marks = observe_mark(area.control->marks);
+    publish_mark(area.control->marks, marks & ~uint32_t(mark_writer_unknown));
+    os::operations.lock(area.control_fd.fd, os::Lock::none, 0, 1);
+}
+
+bool liveness_query(const Area &area) {
+    if (observe_mark(area.control->marks) & mark_writer_unknown) { return true; }
+    return os::operations.locked_by_other(area.control_fd.fd, 0, 1) != 0; // not to be known: alive
+}
+
+int object_begin(const Place &place, Unnamed &ret_object) {
+    ret_object.fd = os::operations.create_unnamed(place.directory);
+    if (ret_object.fd != -EOPNOTSUPP) { return ret_object.fd < 0 ? ret_object.fd : 0; }
+    uint32_t nonce;
+    if (int error = os::operations.random(&nonce, sizeof nonce); error < 0) { return error; }
+    ret_object.temporary = temporary_name(place, nonce);
+    ret_object.fd = os::operations.create(place.directory, ret_object.temporary.text);
+    ret_object.has_temporary_name = ret_object.fd >= 0;
+    return ret_object.fd < 0 ? ret_object.fd : 0;
+}
+
+int object_publish(const Place &place, Unnamed &object, const char *name) {
+    if (!object.has_temporary_name) { return os::operations.link(object.fd, place.directory, name); }
+    int error = os::operations.rename(place.directory, object.temporary.text, name);
+    object.has_temporary_name = error < 0;
+    return error;
+}
+
+void object_abandon(const Place &place, Unnamed &object) {
+    if (object.has_temporary_name) { os::operations.unlink(place.directory, object.temporary.text); }
+    if (object.fd >= 0) { os::operations.close(object.fd); }
+    object.fd = -1;
+}
+
+} // namespace speculo::core

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// The control page of an area, and what every handle knows of its area.
+#pragma once
+
+#include "fork.hpp"
+#include "layout.hpp"
+#include "name.hpp"
+#include "os.hpp"
+
+namespace speculo::core {
+
+// An area as one handle has it open.
+struct Area {
+    Place place;
+    ControlPage *control = nullptr;
+    LockDescriptor control_fd; // the writer's liveness lock; for fstat by both sides
+    os::Medium medium = os::Medium::memory;
+    uint32_t owner = 0, group = 0;
+};
+
+// Whose areas a handle believes, beside root's.
+struct Trust {
+    uint32_t self;
+    bool has_other;
+    uint32_t other;
+    bool anyone; // root, to write: it may take over anybody's area
+};
+
+// Opens and checks the control page of the area in `area.place`. -ENOENT no such area; -EPERM, -EBADMSG, -EPROTONOSUPPORT.
+int control_open(Area &area, os::Access access, const Trust &trust);
+
+// Makes the control page of a new area, `current` still 0, gives it its name, and opens it for writing.
+struct Choices {
+    uint64_t capacity, max_capacity;
+    uint32_t mode, compact_percent, segments, flags;
+};
+int control_create(Area &area, const Choices &choices);
+
+// Lets go of the control page.
+void control_close(Area &area);
+
+// Whether the area lost its name: removed, or replaced by another of the same name.
+bool control_is_stale(const Area &area);
+
+uint32_t control_mode(const Area &area);
+
+// Gives a new object the owner, group and mode of the area.
+int control_dress(const Area &area, int fd);
+
+// Whether an open object can be one of the area: keeps out what others may have planted. -ENOENT: it lost its name.
+int control_check_object(const Area &area, const os::FileStatus &status);
+
+// A plain file outlives the running system, its deadlines do not.
+enum class Boot {
+    same,  // written since the system was booted, or in memory that did not outlive it
+    clean, // closed before a clean shutdown: what has a deadline counts as expired
+    unclean
+};
+Boot control_boot(const Area &area);
+
+// After a clean shutdown: the first writer begins, before it changes anything, and is done.
+int control_begin_recovery(Area &area);
+int control_end_recovery(Area &area);
+
+// Notes whether everything is written back. Does nothing for areas that do not outlive the system.
+int control_mark_clean(Area &area, bool is_clean);
+
+// The writer's sign of life: a lock that readers query. Gone with the process.
+void liveness_show(Area &area);
+void liveness_end(Area &area);
+bool liveness_query(const Area &area);
+
+// Makes an object without a name, or with a temporary one where the system knows no other way, and names it once complete.
+struct Unnamed {
+    int fd = -1;
+    bool has_temporary_name = false;
+    ObjectName temporary;
+};
+int object_begin(const Place &place, Unnamed &ret_object);
+int object_publish(const Place &place, Unnamed &object, const char *name);
+void object_abandon(const Place &place, Unnamed &object);
+
+} // namespace speculo::core

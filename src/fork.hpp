@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// What a fork must not inherit: the child closes every descriptor that carries a lock, so that the parent's death frees its role
+// and its pins, and knows that its handles are no longer its own.
+#pragma once
+
+#include <cstdint>
+
+#include "os.hpp"
+
+namespace speculo::core {
+
+// A descriptor that carries locks. -1: none, or closed by a fork.
+struct LockDescriptor {
+    int fd = -1;
+    LockDescriptor *next = nullptr;
+    LockDescriptor **link = nullptr;
+};
+
+// Registers the handlers, once in a process.
+int fork_watch();
+
+// How many forks lie between the first process and this one. A handle that remembers another number is the parent's.
+uint32_t fork_count();
+
+// Opens an existing file for its locks, so that no fork can fall in between. 0 or a negative errno.
+int lock_descriptor_open(LockDescriptor &descriptor, int directory, const char *name, os::Access access);
+
+// Unlocks and closes. Does nothing in a forked child, whose descriptors are closed and whose parent may still need the locks.
+void lock_descriptor_close(LockDescriptor &descriptor);
+
+// Held around fork(), and while counts of users and kernel locks change together. Short: never across anything that waits.
+class ForkGuard {
+public:
+    ForkGuard();
+    ~ForkGuard();
+    ForkGuard(const ForkGuard &) = delete;
+    ForkGuard &operator=(const ForkGuard &) = delete;
+};
+
+} // namespace speculo::core

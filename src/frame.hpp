@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// One frame: how it is laid out, and how it is read back without believing it.
+#pragma once
+
+#include "segment.hpp"
+
+namespace speculo::core {
+
+// The parts of a frame by their offset from its beginning. Fields in the order of the flags, the key, a 64-bit size if the
+// commit word cannot hold it, then the payload.
+struct FrameShape {
+    uint32_t expiry, tag, link, alignment, key_size, key, size;
+    uint32_t payload;
+};
+
+constexpr FrameShape frame_shape(uint32_t flags, uint32_t key_size, bool has_long_size) {
+    FrameShape shape{};
+    uint32_t offset = sizeof(FrameHeader);
+    auto field = [&](bool present, uint32_t size) {
+        uint32_t at = offset;
+        if (present) { offset += size; }
+        return at;
+    };
+    shape.expiry = field(flags & frame_expiry, 8);
+    shape.tag = field(flags & frame_tag, 4);
+    shape.link = field(flags & frame_key, 4);
+    shape.alignment = field(flags & frame_aligned, 1);
+    shape.key_size = field(flags & frame_key, 1);
+    shape.key = field(flags & frame_key, key_size);
+    if (has_long_size) { offset = uint32_t(align_up(offset, 8)); }
+    shape.size = field(has_long_size, 8);
+    shape.payload = uint32_t(align_up(offset, place_size));
+    return shape;
+}
+
+// The flags that ask for fields; control frames have none.
+constexpr uint32_t field_flags(uint32_t flags) {
+    return flags & frame_control ? 0 : flags & (frame_expiry | frame_tag | frame_key | frame_aligned);
+}
+
+constexpr bool needs_long_size(uint64_t size) { return size >= size_follows - 1; }
+constexpr uint32_t commit_word(uint64_t size) { return needs_long_size(size) ? size_follows : uint32_t(size + 1); }
+
+// Places of a frame.
+constexpr uint64_t frame_length(uint32_t payload_offset, uint64_t size) {
+    return (payload_offset + size + place_size - 1) / place_size;
+}
+
+// Places of padding that a frame at `place` needs in front for its payload's alignment, and the most it can need.
+constexpr uint32_t padding_before(uint32_t place, uint32_t payload_offset, uint32_t alignment) {
+    if (alignment <= place_size) { return 0; }
+    uint64_t payload = place * place_size + payload_offset;
+    return uint32_t((align_up(payload, alignment) - payload) / place_size);
+}
+constexpr uint32_t most_padding(uint32_t alignment) { return alignment <= place_size ? 0 : uint32_t(alignment / place_size); }
+
+// A frame, every shared field loaded once.
+struct Frame {
+    uint32_t place;
+    uint32_t flags;
+    uint64_t id;
+    uint64_t length; // places
+    uint64_t size;   // payload bytes
+    const std::byte *payload;
+    const std::byte *key;
+    uint32_t key_size;
+    uint32_t link;
+    uint32_t tag;
+    uint32_t alignment; // 0: of a place
+    uint64_t expires;   // 0: never
+
+    uint32_t end() const { return uint32_t(place + length); }
+    bool is_control() const { return flags & frame_control; }
+    bool is_chunk() const { return !(flags & (frame_control | frame_removed)); }
+};
+
+template <class T> T field_at(const std::byte *frame, uint32_t offset) {
+    return peek(*reinterpret_cast<const Shared<T> *>(frame + offset));
+}
+template <class T> void put_field(std::byte *frame, uint32_t offset, T value) {
+    put(*reinterpret_cast<Shared<T> *>(frame + offset), value);
+}
+
+// Reads the frames that ask for fields; see read_frame.
+bool read_fields(const SegmentMap &map, uint32_t commit, Frame &frame);
+
+// Reads the frame at `place`, whose commit word was observed as `commit` (not 0). False if it reaches beyond the readable places
+// or is senseless. The caller has made sure that a header at `place` is readable.
+inline bool read_frame(const SegmentMap &map, uint32_t place, uint32_t commit, Frame &frame) {
+    uint64_t id_flags = peek(map.frame(place).id_flags);
+    frame.place = place;
+    frame.flags = frame_flags(id_flags);
+    frame.id = frame_id(id_flags);
+    if (__builtin_expect((frame.flags & ~uint32_t(frame_transient)) != 0 || commit == size_follows, 0)) {
+        return read_fields(map, commit, frame);
+    }
+    frame.size = commit - 1;
+    frame.payload = map.bytes(place) + sizeof(FrameHeader);
+    frame.length = frame_length(sizeof(FrameHeader), frame.size);
+    frame.key = nullptr;
+    frame.key_size = frame.link = frame.tag = frame.alignment = 0;
+    frame.expires = 0;
+    return frame.length <= map.readable - place && frame.id != 0;
+}
+
+// Lays a padding frame, all but its commit word, which it returns.
+uint32_t lay_padding(const SegmentMap &map, uint32_t place, uint32_t places);
+
+// The key of the frame at `place`, which need not be committed (the writer's own). False if there is none.
+bool read_key_of(const SegmentMap &map, uint32_t place, const std::byte *&key, uint32_t &key_size);
+
+// Walks the frames of [place, end) of a segment. An end is a commit boundary, so every commit word below it is set.
+class FrameWalk {
+public:
+    FrameWalk(const SegmentMap &map, uint32_t place, uint32_t end) : map_(map), place_(place), end_(end) {}
+    // 1 next frame, 0 at the end, -EBADMSG
+    int next(Frame &frame);
+
+private:
+    const SegmentMap &map_;
+    uint32_t place_, end_;
+};
+
+// The end that a reader goes by: walks from `from` (a place it has reached, or first_place) or the hint, whichever is further, to
+// the first zero word or END; if the hint moves meanwhile, that is the end. Either is a commit boundary. `readable` grows through
+// `refresh` where the walk needs it. Returns 0 or a negative errno.
+using RefreshFn = int (*)(void *user);
+int find_end(const SegmentMap &map, uint32_t from, RefreshFn refresh, void *user, uint32_t &ret_end);
+
+} // namespace speculo::core

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Views, and holds that keep their bytes. What a view must remember is in its opaque words:
+//   0 number of the handle   1 serial << 2 | kind   2 generation << 32 | place, both cut   3 the held segment, 0 not held
+#include <cerrno>
+
+#include "reader.hpp"
+
+namespace speculo::core {
+
+namespace {
+
+constexpr uint64_t pack_serial(ViewKind kind, uint64_t serial) { return serial << 2 | uint64_t(kind); }
+constexpr uint64_t pack_place(uint64_t generation, uint32_t place) { return generation << 32 | place; }
+
+// The segment that a view of this handle lies in, if it is still valid.
+Attachment *segment_of(const Reader &reader, const speculo_chunk &chunk) {
+    uint64_t serial = chunk.opaque[1];
+    if (serial == pack_serial(ViewKind::next, reader.next_serial)) { return reader.cursor.segment; }
+    if (serial == pack_serial(ViewKind::key, reader.key_serial)) { return reader.key_segment; }
+    bool is_of_snapshot = (serial & 3) == uint64_t(ViewKind::snapshot);
+    return is_of_snapshot ? snapshot_segment(reader, serial >> 2) : nullptr;
+}
+
+} // namespace
+
+void fill_view(speculo_chunk &view, const Frame &frame, const Attachment &segment, ViewKind kind, uint64_t number,
+               uint64_t serial) {
+    view.data = frame.payload;
+    view.size = size_t(frame.size);
+    view.id = frame.id;
+    view.key = frame.key;
+    view.key_size = frame.key_size;
+    view.expires_ns = frame.expires;
+    view.skipped = 0;
+    view.tag = frame.tag;
+    view.flags = (frame.flags & frame_removed ? SPECULO_CHUNK_REMOVED : 0) |
+                 (frame.flags & frame_transient ? SPECULO_CHUNK_TRANSIENT : 0);
+    view.opaque[0] = number;
+    view.opaque[1] = pack_serial(kind, serial);
+    view.opaque[2] = pack_place(segment.generation, frame.place);
+    view.opaque[3] = 0;
+}
+
+uint32_t view_place(const speculo_chunk &view, uint64_t number, uint64_t generation) {
+    bool is_here = view.opaque[0] == number && view.opaque[2] >> 32 == (generation & UINT32_MAX);
+    return is_here ? uint32_t(view.opaque[2]) : 0;
+}
+
+int view_hold(Reader &reader, speculo_chunk &chunk) {
+    if (chunk.opaque[0] != reader.number) { return -EINVAL; }
+    if (chunk.opaque[3] != 0) { return 0; }
+    Attachment *segment = segment_of(reader, chunk);
+    if (!segment) { return -EINVAL; }
+    attachment_pin_again(*segment);
+    chunk.opaque[3] = reinterpret_cast<uintptr_t>(segment);
+    return 0;
+}
+
+void view_release(speculo_chunk &chunk) {
+    auto *segment = reinterpret_cast<Attachment *>(uintptr_t(chunk.opaque[3]));
+    if (!segment) { return; }
+    chunk = speculo_chunk{};
+    attachment_unpin(segment);
+}
+
+} // namespace speculo::core

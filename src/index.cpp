@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "index.hpp"
+
+#include <cerrno>
+
+namespace speculo::core {
+
+namespace {
+
+// A page's entry; 0 if no committed frame below `end` begins in it.
+uint32_t entry_of(const SegmentMap &map, uint32_t page, uint32_t end) {
+    uint32_t place = peek(map.index()[page]);
+    return place / places_per_page == page && place < end ? place : 0;
+}
+
+bool has_id(const Frame &frame) { return !frame.is_control(); }
+
+// The first frame from `place` on that has an id, and at least `id`.
+int walk_to(const SegmentMap &map, uint32_t place, uint32_t end, uint64_t id, Frame &frame) {
+    FrameWalk walk(map, place, end);
+    int found;
+    while ((found = walk.next(frame)) == 1) {
+        if (has_id(frame) && frame.id >= id) { return 1; }
+    }
+    return found;
+}
+
+// The last page of [first, last] with an entry.
+bool last_named(const SegmentMap &map, uint32_t first, uint32_t last, uint32_t end, uint32_t &page) {
+    for (page = last;; --page) {
+        if (entry_of(map, page, end) != 0) { return true; }
+        if (page == first) { return false; }
+    }
+}
+
+} // namespace
+
+void index_resume(const SegmentMap &map, IndexWriter &index, uint32_t end) {
+    index.pages = (end - 1) / places_per_page + 1;
+    uint32_t last = index.pages - 1;
+    index.last_is_named = entry_of(map, last, end) != 0;
+    if (end == first_place) { index.pages = 0; }
+}
+
+int index_find(const SegmentMap &map, uint32_t end, uint64_t id, Frame &ret_frame) {
+    if (end <= first_place) { return 0; }
+    uint32_t start = first_place; // a frame begins there, and no wanted one before it
+    uint32_t low = 0, count = (end - 1) / places_per_page + 1;
+    while (count > 0) {
+        uint32_t half = count / 2, page;
+        if (!last_named(map, low, low + half, end, page)) {
+            low += half + 1;
+            count -= half + 1;
+            continue;
+        }
+        uint32_t place = entry_of(map, page, end);
+        int found = walk_to(map, place, end, 1, ret_frame);
+        if (found < 0) { return found; }
+        if (found == 1 && ret_frame.id < id) {
+            start = place;
+            count -= half + 1;
+            low += half + 1;
+        } else {
+            count = page - low;
+        }
+    }
+    return walk_to(map, start, end, id, ret_frame);
+}
+
+int index_last_id(const SegmentMap &map, uint32_t end, uint64_t &ret_id) {
+    ret_id = 0;
+    if (end <= first_place) { return 0; }
+    // Backwards from page to page: pages of frames without an id (padding, markers) are rare.
+    for (uint32_t page = (end - 1) / places_per_page;; --page) {
+        uint32_t place = entry_of(map, page, end);
+        if (page == 0 && place == 0) { place = first_place; }
+        if (place != 0) {
+            FrameWalk walk(map, place, end);
+            Frame frame;
+            int found;
+            while ((found = walk.next(frame)) == 1) {
+                if (has_id(frame)) { ret_id = frame.id; }
+            }
+            if (found < 0) { return found; }
+            if (ret_id != 0) { return 0; }
+        }
+        if (page == 0) { return 0; }
+    }
+}
+
+} // namespace speculo::core

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "info.hpp"
+
+#include <cerrno>
+
+#include "reader.hpp"
+#include "writer.hpp"
+
+namespace speculo::core {
+
+namespace {
+
+void tell_area(const Area &area, speculo_area_info &info) {
+    info.mode = control_mode(area);
+    info.owner_uid = area.owner;
+    for (uint32_t slot = 0; slot < max_slots; ++slot) {
+        uint32_t nonce = slot_nonce(observe_slot(area.control->slots[slot]));
+        os::FileStatus status;
+        if (nonce == 0) { continue; }
+        if (os::operations.status_at(area.place.directory, segment_name(area.place, slot, nonce).text, &status) < 0) { continue; }
+        ++info.segments;
+        info.memory += status.size;
+    }
+}
+
+void count(const SegmentMap &map, const Frame &frame, uint32_t end, uint64_t now, speculo_area_info &info) {
+    if (!frame.is_chunk()) { return; }
+    uint32_t successor = load_successor(map.frame(frame.place).successor);
+    if (successor != 0 && successor < end) {
+        ++info.superseded_chunks;
+    } else if (frame.expires != 0 && has_passed(frame.expires, now)) {
+        ++info.expired_chunks;
+    } else {
+        ++info.live_chunks;
+        info.live_bytes += frame.size;
+    }
+}
+
+int tell_segment(const SegmentMap &map, uint32_t end, uint32_t flags, uint64_t now, speculo_area_info &info) {
+    info.capacity = map.geometry.capacity;
+    info.used = (end - first_place) * place_size;
+    info.generation = observe_generation(map.header().generation);
+    if (int error = newest_id(map, end, info.newest_id); error < 0) { return error; }
+    if (flags & SPECULO_INFO_QUICK) { return 0; }
+    FrameWalk walk(map, first_place, end);
+    Frame frame;
+    int found;
+    while ((found = walk.next(frame)) == 1) { count(map, frame, end, now, info); }
+    return found;
+}
+
+int tell_reader(Reader &reader, uint32_t flags, speculo_area_info &info) {
+    const Cursor &cursor = reader.cursor;
+    info.skipped = cursor.skipped + (cursor.passed - cursor.delivered);
+    info.jumps = cursor.jumps;
+    info.writer_alive = liveness_query(reader.area);
+    Attachment *segment = nullptr;
+    if (int error = borrow_current(reader, &segment); error < 0) { return error; }
+    uint32_t end;
+    int error = segment_end(*segment, first_place, end);
+    if (error == 0) { error = tell_segment(segment->map, end, flags, reader_now(reader), info); }
+    info.generation = segment->generation;
+    attachment_unpin(segment);
+    return error;
+}
+
+int tell_writer(Writer &writer, uint32_t flags, speculo_area_info &info) {
+    uint64_t now = clock_prepare(writer.clock) == 0 ? clock_now(writer.clock) : 0;
+    int error = tell_segment(writer.current->map, writer.committed, flags, now, info);
+    info.used = (writer.tail - first_place) * place_size;
+    info.writer_alive = 1;
+    return error;
+}
+
+} // namespace
+
+int area_info(speculo_area &area, uint32_t flags, speculo_area_info &ret_info) {
+    tell_area(area.area, ret_info);
+    bool is_reader = area.role == Role::reader;
+    return is_reader ? tell_reader(static_cast<Reader &>(area), flags, ret_info)
+                     : tell_writer(static_cast<Writer &>(area), flags, ret_info);
+}
+
+} // namespace speculo::core

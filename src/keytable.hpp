@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// The key table of a segment: open addressing, never a deletion. A slot names a frame that has the key, its newest version, and
+// the newest one of the commits before.
+#pragma once
+
+#include "frame.hpp"
+
+namespace speculo::core {
+
+struct Key {
+    const std::byte *bytes;
+    uint32_t size;
+    uint32_t hash;
+};
+
+// Hash of a key in the area that `seed` (its id) belongs to.
+uint32_t key_hash(uint64_t seed, const void *bytes, size_t size);
+
+struct KeySearch {
+    KeySlot *slot; // the key's, or the empty one where it would go; nullptr: the table is full
+    bool found;
+};
+
+// Looks for a key among the frames below `end`; a slot whose frame lies at or beyond it counts as empty.
+KeySearch key_search(const SegmentMap &map, uint32_t end, const Key &key);
+
+// The version of a slot's key that was newest at `end`: its place, 0 none, or -EBADMSG.
+int64_t key_version_at(const SegmentMap &map, uint32_t end, const KeySlot &slot);
+
+// Claims an empty slot for the key of the frame at `place`, which the next commit publishes.
+void key_claim(KeySlot &slot, uint32_t hash, uint32_t place);
+
+// Whether a table of that many slots is as full as it may be, `keys` of them taken.
+constexpr bool key_table_is_full(uint64_t slots, uint64_t keys) { return keys * 4 > slots * 3; }
+
+// Slots for a segment that begins with `keys` keys: at least twice as many, and one for each KiB of capacity. Keeps what there
+// was unless it has become far too large, so that segments of one size follow each other.
+uint64_t key_table_slots(uint64_t capacity, uint64_t keys, uint64_t before);
+
+} // namespace speculo::core

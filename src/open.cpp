@@ -1,0 +1,309 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// The writer's role: how it is taken, given up, and how an area is made and removed. Everything here happens under the kernel's
+// lock on NAME@lock, which no other uid can open.
+#include <cerrno>
+
+#include "writer.hpp"
+
+namespace speculo::core {
+
+namespace {
+
+constexpr int lock_tries = 64; // the file may be removed and made again while it is being locked
+
+// Makes the lock's file, to be opened then like one that was there.
+int make_lock(const Place &place, uint32_t owner) {
+    int fd = os::operations.create(place.directory, lock_name(place).text);
+    if (fd < 0) { return fd == -EEXIST ? -EAGAIN : fd; }
+    int error = 0;
+    if (os::operations.user() != owner) { error = os::operations.set_owner(fd, owner, UINT32_MAX); }
+    os::operations.close(fd);
+    return error < 0 ? error : -EAGAIN;
+}
+
+// Whether the locked file is still the one that the name leads to.
+int check_lock(const Place &place, int fd, uint32_t owner) {
+    os::FileStatus locked, named;
+    if (int error = os::operations.status(fd, &locked); error < 0) { return error; }
+    if (!locked.regular || (locked.uid != owner && locked.uid != 0)) { return -EPERM; }
+    if (os::operations.status_at(place.directory, lock_name(place).text, &named) < 0) { return -EAGAIN; }
+    return locked.links == 1 && locked.inode == named.inode && locked.device == named.device ? 0 : -EAGAIN;
+}
+
+// Takes the writer's role. `owner`: of the area, or of the one that is to be made.
+int take_role(const Place &place, uint32_t owner, LockDescriptor &role_lock) {
+    int error = -EAGAIN;
+    for (int i = 0; i < lock_tries && error == -EAGAIN; ++i) {
+        error = lock_descriptor_open(role_lock, place.directory, lock_name(place).text, os::Access::read_write);
+        if (error == -ENOENT) { error = make_lock(place, owner); }
+        if (error < 0) { continue; }
+        error = os::operations.lock_whole(role_lock.fd);
+        if (error == -EAGAIN) { error = -EBUSY; }
+        if (error == 0) { error = check_lock(place, role_lock.fd, owner); }
+        if (error < 0) { lock_descriptor_close(role_lock); }
+    }
+    return error;
+}
+
+// Who owns the area of that name: -ENOENT if there is none, -EPERM if it is none of the caller's business.
+int find_owner(const Place &place, uint32_t &ret_owner) {
+    os::FileStatus status;
+    int error = os::operations.status_at(place.directory, place.name, &status);
+    if (error < 0) { return error; }
+    uint32_t self = os::operations.user();
+    if (self != 0 && status.uid != self) { return -EPERM; }
+    ret_owner = status.uid;
+    return 0;
+}
+
+// ---- choices ----
+
+Choices defaults(const speculo_area_options &options) {
+    Choices choices;
+    choices.capacity = align_up(options.capacity ? options.capacity : default_capacity, page_size);
+    choices.max_capacity = align_up(options.max_capacity, page_size);
+    if (choices.max_capacity < choices.capacity) { choices.max_capacity = choices.capacity; }
+    choices.mode = options.mode | 0600;
+    choices.compact_percent = options.compact_percent;
+    choices.segments = options.segments ? options.segments : 3;
+    choices.flags = options.flags & SPECULO_AREA_LOSSLESS;
+    return choices;
+}
+
+// What the options change in an area that exists; the rest stays.
+void change_choices(ControlPage &control, const speculo_area_options &options) {
+    if (options.capacity) { put(control.capacity, align_up(options.capacity, page_size)); }
+    if (options.max_capacity) { put(control.max_capacity, align_up(options.max_capacity, page_size)); }
+    if (options.compact_percent) { put(control.compact_percent, options.compact_percent); }
+    if (options.segments) { put(control.segments, options.segments); }
+    put(control.flags, peek(control.flags) | (options.flags & SPECULO_AREA_LOSSLESS));
+}
+
+bool are_sound(const ControlPage &control) {
+    uint32_t segments = peek(control.segments), percent = peek(control.compact_percent);
+    uint64_t capacity = peek(control.capacity);
+    return segments >= 2 && segments <= max_slots && percent <= 100 && capacity != 0 && capacity <= capacity_limit &&
+           peek(control.max_capacity) <= capacity_limit && capacity % page_size == 0 &&
+           peek(control.max_capacity) % page_size == 0;
+}
+
+int change_mode(Writer &writer, uint32_t mode) {
+    if (mode == 0) { return 0; }
+    int error = os::operations.set_mode(writer.area.control_fd.fd, mode | 0600);
+    for (WriterSegment *segment : writer.segments) {
+        if (segment && error == 0) { error = os::operations.set_mode(segment->fd, mode | 0600); }
+    }
+    return error;
+}
+
+// ---- removal ----
+
+// Tells the readers, whatever else the page holds.
+void mark_as_removed(const Place &place) {
+    int fd = os::operations.open(place.directory, place.name, os::Access::read_write);
+    if (fd < 0) { return; }
+    os::FileStatus status;
+    void *address = nullptr;
+    bool is_whole = os::operations.status(fd, &status) == 0 && status.regular && status.size >= page_size;
+    if (is_whole && os::operations.map(fd, page_size, os::Access::read_write, &address) == 0) {
+        auto &page = *static_cast<ControlPage *>(address);
+        if (observe_magic(page.magic) == control_magic && peek(page.version) == format_version) {
+            publish_mark(page.marks, observe_mark(page.marks) | mark_removed);
+        }
+        os::operations.unmap(address, page_size);
+    }
+    os::operations.close(fd);
+}
+
+struct Removal {
+    const Place *place;
+    bool found;
+};
+
+void unlink_object(void *user, const char *name) {
+    auto &removal = *static_cast<Removal *>(user);
+    if (!is_object_of(*removal.place, name) || is_same_name(lock_name(*removal.place), name)) { return; }
+    if (os::operations.unlink(removal.place->directory, name) == 0) { removal.found = true; }
+}
+
+// Under the role's lock, which goes last: nobody else can make the area meanwhile.
+int unlink_area(const Place &place) {
+    mark_as_removed(place);
+    int error = os::operations.unlink(place.directory, place.name);
+    Removal removal{&place, true};
+    for (int i = 0; i < 4 && removal.found; ++i) {
+        removal.found = false;
+        os::operations.list(place.directory, unlink_object, &removal);
+    }
+    os::operations.unlink(place.directory, lock_name(place).text);
+    return error == -ENOENT ? 0 : error;
+}
+
+// ---- opening ----
+
+// An area that somebody began to remove is none any more.
+bool is_half_removed(const Area &area) { return observe_mark(area.control->marks) & mark_removed; }
+
+int open_or_create_control(Writer &writer, uint32_t flags, const speculo_area_options &options) {
+    Area &area = writer.area;
+    uint32_t self = os::operations.user();
+    int error = control_open(area, os::Access::read_write, Trust{self, false, 0, self == 0});
+    if (error == 0 && is_half_removed(area)) {
+        control_close(area);
+        error = os::operations.unlink(area.place.directory, area.place.name);
+        if (error == 0) { error = -ENOENT; }
+    }
+    if (error == -ENOENT && (flags & SPECULO_OPEN_CREATE)) { return control_create(area, defaults(options)); }
+    if (error == 0 && (flags & SPECULO_OPEN_EXCLUSIVE) && peek(area.control->current) != 0) { return -EEXIST; }
+    return error;
+}
+
+// Ends every chunk with a deadline: their clock is of a boot before.
+int end_deadlines(Writer &writer) {
+    FrameWalk walk(writer.current->map, first_place, writer.committed);
+    Frame frame;
+    int found;
+    while ((found = walk.next(frame)) == 1) {
+        bool is_ended = load_successor(writer.current->map.frame(frame.place).successor) != 0;
+        if (!frame.is_chunk() || frame.expires == 0 || is_ended) { continue; }
+        if (int error = writer_obsolete(writer, frame.id); error < 0) { return error; }
+    }
+    if (found == 0) { writer_commit(writer); }
+    return found;
+}
+
+int take_over_after(Writer &writer, Boot boot, uint32_t flags) {
+    Area &area = writer.area;
+    if (boot == Boot::unclean && !(flags & SPECULO_OPEN_CREATE)) { return -EBADMSG; }
+    if (boot == Boot::clean) {
+        if (int error = control_begin_recovery(area); error < 0) { return error; }
+    }
+    if (int error = control_mark_clean(area, false); error < 0) { return error; }
+    int error = boot == Boot::unclean ? start_afresh(writer) : take_over(writer);
+    if (error == 0 && boot == Boot::clean) { error = end_deadlines(writer); }
+    if (error == 0 && boot != Boot::same) { error = control_end_recovery(area); }
+    return error;
+}
+
+// Memory made resident at open: the current segment's first, then that of further objects, which compaction will find.
+int prefault(Writer &writer, uint64_t bytes) {
+    const Geometry geometry = writer.current->map.geometry;
+    for (uint32_t slot = 0; bytes > 0 && slot < peek(writer.area.control->segments); ++slot) {
+        WriterSegment *&segment = writer.segments[slot];
+        if (!segment) {
+            if (int error = segment_create(writer.area, slot, geometry, first_place, &segment); error < 0) { return error; }
+        }
+        if (int error = segment_prefault(*segment, bytes); error < 0) { return error; }
+        bytes -= bytes < segment->map.geometry.size ? bytes : segment->map.geometry.size;
+    }
+    return 0;
+}
+
+int begin_writing(Writer &writer, uint32_t flags, const speculo_area_options &options) {
+    if (int error = open_or_create_control(writer, flags, options); error < 0) { return error; }
+    ControlPage &control = *writer.area.control;
+    if (!are_sound(control)) { return -EBADMSG; }
+    uint32_t flags_wanted = peek(control.flags) | options.flags;
+    if (!os::has_range_locks && (flags_wanted & SPECULO_AREA_LOSSLESS)) { return -EOPNOTSUPP; }
+    liveness_show(writer.area);
+    Boot boot = control_boot(writer.area);
+    if (int error = take_over_after(writer, boot, flags); error < 0) { return error; }
+    if (int error = change_mode(writer, options.mode); error < 0) { return error; }
+    change_choices(control, options);
+    if (int error = prefault(writer, options.prefault); error < 0) { return error; }
+    put(control.writers, peek(control.writers) + 1);
+    return 0;
+}
+
+// Whether opening failed before there was an area.
+bool is_half_made(const Writer &writer) {
+    const Area &area = writer.area;
+    os::FileStatus status;
+    if (area.control) { return peek(area.control->current) == 0; }
+    return os::operations.status_at(area.place.directory, area.place.name, &status) == -ENOENT;
+}
+
+int open_area(Writer &writer, uint32_t flags, const speculo_area_options &options) {
+    const Place &place = writer.area.place;
+    uint32_t owner = os::operations.user();
+    int error = find_owner(place, owner);
+    if (error == -ENOENT && (flags & SPECULO_OPEN_CREATE)) { error = 0; }
+    if (error == 0) { error = take_role(place, owner, writer.role_lock); }
+    if (error < 0) { return error; }
+    error = begin_writing(writer, flags, options);
+    if (error < 0 && is_half_made(writer)) { unlink_area(place); } // leave no trace
+    return error;
+}
+
+void free_segments(Writer &writer) {
+    for (WriterSegment *&segment : writer.segments) {
+        if (segment) { segment_free(segment); }
+        segment = nullptr;
+    }
+}
+
+// In a forked child the mappings are not there, and something else may be.
+void disown_mappings(Writer &writer) {
+    writer.area.control = nullptr;
+    for (WriterSegment *segment : writer.segments) {
+        if (segment) { segment->map.base = nullptr; }
+    }
+    for (WriterSegment *segment = writer.displaced; segment; segment = segment->next) { segment->map.base = nullptr; }
+}
+
+// What is on a disk is written back, so that the area survives a shutdown.
+void write_back(Writer &writer) {
+    if (writer.area.medium == os::Medium::memory) { return; }
+    const SegmentMap &map = writer.current->map;
+    size_t size = size_t(map.geometry.chunks_offset + map.readable * place_size);
+    if (os::operations.sync(map.base, size) == 0) { control_mark_clean(writer.area, true); }
+}
+
+} // namespace
+
+int writer_open(const char *name, uint32_t flags, const speculo_area_options &options, Writer **ret_writer) {
+    int error;
+    auto *writer = handle_new<Writer>(name, Role::writer, error);
+    if (!writer) { return error; }
+    writer->role_lock.fd = -1;
+    error = open_area(*writer, flags, options);
+    if (error < 0) {
+        writer->current = nullptr; // nothing to write back
+        writer_close(writer);
+        return error;
+    }
+    *ret_writer = writer;
+    return 0;
+}
+
+void writer_close(Writer *writer) {
+    bool is_own = fork_count() == writer->forks;
+    if (!is_own) { disown_mappings(*writer); }
+    if (is_own && writer->current) {
+        writer_rollback(*writer);
+        write_back(*writer);
+    }
+    if (writer->area.control && writer->role_lock.fd >= 0) { liveness_end(writer->area); }
+    pending_clear(*writer);
+    free_segments(*writer);
+    if (writer->pending) { os::operations.release(writer->pending); }
+    lock_descriptor_close(writer->role_lock);
+    handle_end(writer);
+}
+
+int area_remove(const char *name) {
+    Place place;
+    if (int error = place_open(name, place); error < 0) { return error; }
+    uint32_t owner = os::operations.user();
+    os::FileStatus status;
+    int error = find_owner(place, owner);
+    if (error == -ENOENT) { error = os::operations.status_at(place.directory, lock_name(place).text, &status); } // half-made
+    LockDescriptor role_lock;
+    if (error == 0) { error = take_role(place, owner, role_lock); }
+    if (error == 0) { error = unlink_area(place); }
+    lock_descriptor_close(role_lock);
+    place_close(place);
+    return error;
+}
+
+} // namespace speculo::core

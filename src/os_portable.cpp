@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// What stands in for os_linux.cpp elsewhere: POSIX, and nothing that a BSD or macOS lacks.
+#include <cstring>
+#include <ctime>
+
+#include <dirent.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#include "os_impl.hpp"
+
+#ifndef SPECULO_DIRECTORY
+#define SPECULO_DIRECTORY "/tmp"
+#endif
+
+namespace speculo::os {
+
+const char *const shared_memory_directory = SPECULO_DIRECTORY;
+
+namespace impl {
+
+namespace {
+
+uint64_t nanoseconds(const timespec &time) { return uint64_t(time.tv_sec) * 1000000000 + uint64_t(time.tv_nsec); }
+
+// macOS and OpenBSD have no call for it.
+int system_allocate(int fd, uint64_t offset, uint64_t length) {
+#if defined(__APPLE__) || defined(__OpenBSD__)
+    (void)fd, (void)offset, (void)length;
+    return -EOPNOTSUPP;
+#else
+    ErrnoKeeper keeper;
+    int error;
+    do { error = ::posix_fallocate(fd, off_t(offset), off_t(length)); } while (error == EINTR);
+    return -error;
+#endif
+}
+
+// Writes zeros behind the end of the file. What lies before it is taken to be there: only this library writes such files.
+int allocate_by_writing(int fd, uint64_t offset, uint64_t length) {
+    constexpr char zeros[4096] = {};
+    struct stat now;
+    if (int error = checked([&] { return ::fstat(fd, &now); }); error < 0) { return error; }
+    uint64_t end = offset + length, at = uint64_t(now.st_size);
+    while (at < end) {
+        uint64_t piece = end - at < sizeof zeros ? end - at : sizeof zeros;
+        int count = checked([&] { return ::pwrite(fd, zeros, size_t(piece), off_t(at)); });
+        if (count < 0) { return count; }
+        at += uint64_t(count);
+    }
+    return 0;
+}
+
+} // namespace
+
+// ---- names ------------------------------------------------------------------------------------------------------------------
+
+int create_unnamed(int) { return -EOPNOTSUPP; }
+
+int link(int, int, const char *) { return -EOPNOTSUPP; }
+
+int rename(int directory, const char *from, const char *to) { return rename_by_link(directory, from, to); }
+
+int list(int directory, ListFn each, void *user) {
+    // A description of its own: the offset belongs to it, and others may be listing too.
+    int fd = checked([=] { return ::openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC); });
+    if (fd < 0) { return fd; }
+    ErrnoKeeper keeper;
+    DIR *stream = ::fdopendir(fd);
+    if (!stream) {
+        int error = errno;
+        ::close(fd);
+        return -error;
+    }
+    const dirent *entry;
+    while (errno = 0, entry = ::readdir(stream)) {
+        if (std::strcmp(entry->d_name, ".") != 0 && std::strcmp(entry->d_name, "..") != 0) { each(user, entry->d_name); }
+    }
+    int error = errno;
+    ::closedir(stream);
+    return -error;
+}
+
+// ---- files ------------------------------------------------------------------------------------------------------------------
+
+// POSIX does not tell file systems apart; the directory is chosen when the library is built.
+int file_system(int, Medium *ret_medium) {
+    *ret_medium = Medium::memory;
+    return 0;
+}
+
+int allocate_space(int fd, uint64_t offset, uint64_t length) {
+    int error = system_allocate(fd, offset, length);
+    // ZFS, for one, says EINVAL.
+    return error == -EINVAL || error == -EOPNOTSUPP ? allocate_by_writing(fd, offset, length) : error;
+}
+
+// ---- mappings ---------------------------------------------------------------------------------------------------------------
+
+int keep_from_children(void *address, size_t length) {
+#if defined(MADV_DONTFORK)
+    return checked([=] { return ::madvise(address, length, MADV_DONTFORK); });
+#elif defined(__APPLE__)
+    return checked([=] { return ::minherit(address, length, VM_INHERIT_NONE); });
+#elif defined(INHERIT_NONE)
+    return checked([=] { return ::minherit(address, length, INHERIT_NONE); });
+#else
+    return checked([=] { return ::minherit(address, length, MAP_INHERIT_NONE); });
+#endif
+}
+
+void populate(void *, size_t, Access) {}
+
+// ---- locks ------------------------------------------------------------------------------------------------------------------
+
+int lock(int, Lock lock, uint64_t, uint64_t) { return lock == Lock::none ? 0 : -EOPNOTSUPP; }
+
+int lock_whole(int fd) {
+    int error = checked([=] { return ::flock(fd, LOCK_EX | LOCK_NB); });
+    return error == -EWOULDBLOCK ? -EAGAIN : error;
+}
+
+int locked_by_other(int, uint64_t, uint64_t) { return -EOPNOTSUPP; }
+
+// ---- clocks and identity ----------------------------------------------------------------------------------------------------
+
+uint64_t clock_boot() {
+    timespec now = {};
+    ::clock_gettime(CLOCK_MONOTONIC, &now);
+    return nanoseconds(now);
+}
+
+uint64_t clock_coarse() { return clock_boot(); }
+
+uint64_t clock_tick() {
+    timespec tick = {};
+    ::clock_getres(CLOCK_MONOTONIC, &tick);
+    return nanoseconds(tick);
+}
+
+int clock_boot_offset(int64_t *ret_offset) {
+    *ret_offset = 0;
+    return 0;
+}
+
+int boot_id(uint8_t ret_id[16]) {
+    std::memset(ret_id, 0, 16);
+    return 0;
+}
+
+} // namespace impl
+
+} // namespace speculo::os

@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "pins.hpp"
+
+#include <cerrno>
+
+namespace speculo::core {
+
+namespace {
+
+constexpr uint64_t view_byte = 0, cursor_byte = 1;
+
+// Without range locks no segment is ever used again, so there is nothing to lock out.
+int lock_bytes(const Attachment &attachment, uint64_t first, uint64_t count) {
+    if (!os::has_range_locks) { return 0; }
+    int error = os::operations.lock(attachment.lock.fd, os::Lock::shared, first, count);
+    return error == -EAGAIN ? -ESTALE : error; // the writer is taking it at this moment
+}
+
+// A forked child has no locks any more, and must not touch its parent's.
+void unlock_bytes(const Attachment &attachment, uint64_t first, uint64_t count) {
+    if (attachment.lock.fd >= 0) { os::operations.lock(attachment.lock.fd, os::Lock::none, first, count); }
+}
+
+void destroy(Attachment *attachment) {
+    if (attachment->map.base) { os::operations.unmap(attachment->map.base, size_t(attachment->map.geometry.size)); }
+    lock_descriptor_close(attachment->lock);
+    os::operations.release(attachment);
+}
+
+// The handle forgets the mapping; it stays while it is pinned.
+void uncache(Attachment *attachment) {
+    bool is_unused;
+    {
+        ForkGuard guard;
+        attachment->is_cached = false;
+        is_unused = !attachment->pins.any();
+    }
+    if (is_unused) { destroy(attachment); }
+}
+
+// A name that is gone, or an object that lost it, was used again meanwhile.
+int gone_is_stale(int error) { return error == -ENOENT ? -ESTALE : error; }
+
+int status_of(const Area &area, int fd, os::FileStatus &status) {
+    int error = os::operations.status(fd, &status);
+    if (error == 0) { error = control_check_object(area, status); }
+    return gone_is_stale(error);
+}
+
+int map_through(const Area &area, Attachment &attachment, int fd, uint64_t entry) {
+    os::FileStatus status, lock_status;
+    int error = status_of(area, fd, status);
+    if (error == 0) { error = status_of(area, attachment.lock.fd, lock_status); }
+    if (error < 0) { return error; }
+    if (status.inode != lock_status.inode) { return -ESTALE; }
+    if (status.size < page_size) { return -EBADMSG; }
+    SegmentMap &map = attachment.map;
+    void *address = nullptr; // the header first: it says how much there is to map
+    error = os::operations.map(fd, page_size, os::Access::read, &address);
+    if (error < 0) { return error; }
+    error = segment_validate(area, *static_cast<SegmentHeader *>(address), status.size, attachment.slot, entry, map.geometry);
+    os::operations.unmap(address, page_size);
+    if (error < 0) { return error; }
+    if (map.geometry.size > SIZE_MAX) { return -ENOMEM; }
+    error = os::operations.map(fd, size_t(map.geometry.size), os::Access::read, &address);
+    if (error < 0) { return error; }
+    map.base = static_cast<std::byte *>(address);
+    map.readable = segment_readable(map.geometry, status.size);
+    return 0;
+}
+
+// Maps through another descriptor than the one for the locks: a mapping keeps its descriptor's locks alive.
+int map_object(const Area &area, Attachment &attachment, const char *name, uint64_t entry) {
+    int directory = area.place.directory;
+    int error = lock_descriptor_open(attachment.lock, directory, name, os::Access::read);
+    if (error < 0) { return gone_is_stale(error); }
+    int fd = os::operations.open(directory, name, os::Access::read);
+    if (fd < 0) { return gone_is_stale(fd); }
+    error = map_through(area, attachment, fd, entry);
+    os::operations.close(fd);
+    return error;
+}
+
+int attach(const Area &area, uint32_t slot, uint64_t entry, Attachment **ret_attachment) {
+    auto *attachment = static_cast<Attachment *>(os::operations.allocate(sizeof(Attachment)));
+    if (!attachment) { return -ENOMEM; }
+    attachment->lock.fd = -1;
+    attachment->slot = slot;
+    attachment->incarnation = slot_incarnation(entry);
+    int error = map_object(area, *attachment, segment_name(area.place, slot, slot_nonce(entry)).text, entry);
+    if (error < 0) {
+        destroy(attachment);
+        return error;
+    }
+    attachment->is_cached = true;
+    *ret_attachment = attachment;
+    return 0;
+}
+
+// Under the guard: takes the locks, then looks whether the generation is still the wanted one.
+int enter(Attachment &attachment, uint64_t generation, Entry entry) {
+    uint64_t first = view_byte, count = entry == Entry::cursor ? 2 : 1;
+    bool was_inside = attachment.pins.any();
+    int error = lock_bytes(attachment, first, count);
+    if (error == 0 && observe_generation(attachment.map.header().generation) != generation) {
+        if (was_inside) { ++first, --count; }
+        if (count > 0) { unlock_bytes(attachment, first, count); }
+        error = -ESTALE;
+    }
+    return error;
+}
+
+} // namespace
+
+int attachment_get(const Area &area, Attachments &attachments, uint32_t slot, uint64_t entry, Attachment **ret_attachment) {
+    Attachment *&cached = attachments.slots[slot];
+    if (slot_nonce(entry) == 0) { return -ESTALE; }
+    if (!cached || cached->incarnation != slot_incarnation(entry)) {
+        Attachment *made = nullptr;
+        if (int error = attach(area, slot, entry, &made); error < 0) { return error; }
+        if (cached) { uncache(cached); }
+        cached = made;
+    }
+    *ret_attachment = cached;
+    return 0;
+}
+
+int attachment_pin(Attachment &attachment, uint64_t generation, Entry entry) {
+    ForkGuard guard;
+    if (int error = enter(attachment, generation, entry); error < 0) { return error; }
+    attachment.generation = generation;
+    attachment.pins.add();
+    return 0;
+}
+
+void attachment_pin_again(Attachment &attachment) { attachment.pins.add_if_any(); }
+
+void attachment_leave(Attachment &attachment) { unlock_bytes(attachment, cursor_byte, 1); }
+
+void attachment_unpin(Attachment *attachment) {
+    if (attachment->pins.take_if_more()) { return; }
+    bool is_unused;
+    {
+        ForkGuard guard;
+        bool is_last = attachment->pins.take();
+        if (is_last) { unlock_bytes(*attachment, view_byte, 1); }
+        is_unused = is_last && !attachment->is_cached;
+    }
+    if (is_unused) { destroy(attachment); }
+}
+
+int attachment_refresh(Attachment &attachment) {
+    os::FileStatus status;
+    if (int error = os::operations.status(attachment.lock.fd, &status); error < 0) { return error; }
+    uint32_t readable = segment_readable(attachment.map.geometry, status.size);
+    if (readable > attachment.map.readable) { attachment.map.readable = readable; }
+    return 0;
+}
+
+void attachments_close(Attachments &attachments) {
+    for (Attachment *&attachment : attachments.slots) {
+        if (attachment) { uncache(attachment); }
+        attachment = nullptr;
+    }
+}
+
+} // namespace speculo::core

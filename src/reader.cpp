@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "reader.hpp"
+
+#include <cerrno>
+
+#include "index.hpp"
+
+namespace speculo::core {
+
+namespace {
+
+constexpr int entry_tries = 64; // each one in vain costs the writer a whole compaction
+
+int refresh_attachment(void *user) { return attachment_refresh(*static_cast<Attachment *>(user)); }
+
+// Once: -ESTALE if `current` has moved meanwhile.
+int try_current(Reader &reader, Entry entry, Attachment **ret_segment) {
+    uint64_t current = observe_current(reader.area.control->current);
+    if (current == 0) { return -ENOENT; }
+    uint32_t slot = current_slot(current);
+    Attachment *segment = nullptr;
+    int error = attachment_get(reader.area, reader.attachments, slot, observe_slot(reader.area.control->slots[slot]), &segment);
+    if (error == 0) { error = attachment_pin(*segment, current_generation(current), entry); }
+    if (error == 0) { *ret_segment = segment; }
+    return error;
+}
+
+bool is_removed(const Area &area) { return observe_mark(area.control->marks) & mark_removed; }
+
+void prefault(Reader &reader, uint64_t bytes) {
+    Attachment *segment = reader.cursor.segment;
+    if (bytes == 0 || !segment) { return; }
+    uint64_t there = segment->map.geometry.chunks_offset + segment->map.readable * place_size;
+    os::operations.populate(segment->map.base, size_t(bytes < there ? bytes : there), os::Access::read);
+}
+
+int open_area(Reader &reader, uint32_t flags, const speculo_area_options &options) {
+    Trust trust{os::operations.user(), (options.flags & SPECULO_AREA_TRUST_UID) != 0, options.trusted_uid, false};
+    int error = control_open(reader.area, os::Access::read, trust);
+    if (error < 0) { return error; }
+    if (observe_current(reader.area.control->current) == 0 || is_removed(reader.area)) { return -ENOENT; }
+    Boot boot = control_boot(reader.area);
+    if (boot == Boot::unclean) { return -EBADMSG; } // nobody knows which pages reached the disk
+    reader.was_rebooted = boot == Boot::clean;
+    if (flags & SPECULO_OPEN_NO_CURSOR) { return 0; }
+    error = cursor_start(reader, flags & SPECULO_OPEN_AT_END ? Position::end : Position::beginning);
+    if (error == 0) { prefault(reader, options.prefault); }
+    return error == -ESTALE ? -ENOENT : error;
+}
+
+} // namespace
+
+int reader_open(const char *name, uint32_t flags, const speculo_area_options &options, Reader **ret_reader) {
+    int error;
+    auto *reader = handle_new<Reader>(name, Role::reader, error);
+    if (!reader) { return error; }
+    error = open_area(*reader, flags, options);
+    if (error < 0) {
+        reader_close(reader);
+        return error;
+    }
+    *ret_reader = reader;
+    return 0;
+}
+
+void reader_close(Reader *reader) {
+    snapshots_orphan(*reader);
+    cursor_end(*reader);
+    if (reader->key_segment) { attachment_unpin(reader->key_segment); }
+    attachments_close(reader->attachments);
+    handle_end(reader);
+}
+
+int enter_current(Reader &reader, Entry entry, Attachment **ret_segment) {
+    for (int i = 0; i < entry_tries; ++i) {
+        int error = try_current(reader, entry, ret_segment);
+        if (error != -ESTALE) { return error; }
+        if (is_removed(reader.area)) { return -ESTALE; }
+    }
+    return control_is_stale(reader.area) ? -ESTALE : -EAGAIN;
+}
+
+int borrow_current(Reader &reader, Attachment **ret_segment) {
+    uint64_t generation = current_generation(observe_current(reader.area.control->current));
+    Attachment *const entered[] = {reader.cursor.segment, reader.key_segment};
+    for (Attachment *segment : entered) {
+        if (segment && segment->generation == generation) {
+            attachment_pin_again(*segment);
+            *ret_segment = segment;
+            return 0;
+        }
+    }
+    return enter_current(reader, Entry::view, ret_segment);
+}
+
+int segment_end(Attachment &segment, uint32_t from, uint32_t &ret_end) {
+    return find_end(segment.map, from, refresh_attachment, &segment, ret_end);
+}
+
+int newest_id(const SegmentMap &map, uint32_t end, uint64_t &ret_id) {
+    int error = index_last_id(map, end, ret_id);
+    uint64_t before = peek(map.header().next_id) - 1;
+    if (ret_id < before && before <= max_id) { ret_id = before; }
+    return error;
+}
+
+bool is_stale_and_read(const Reader &reader) {
+    const Cursor &cursor = reader.cursor;
+    if (!control_is_stale(reader.area)) { return false; }
+    if (!cursor.segment) { return true; }
+    return cursor.place < cursor.segment->map.readable && observe_commit(cursor.segment->map.frame(cursor.place).commit) == 0;
+}
+
+uint64_t reader_now(Reader &reader) {
+    if (reader.was_rebooted) {
+        reader.was_rebooted = control_boot(reader.area) == Boot::clean;
+        if (reader.was_rebooted) { return UINT64_MAX; }
+    }
+    return clock_prepare(reader.clock) == 0 ? clock_now(reader.clock) : 0;
+}
+
+} // namespace speculo::core

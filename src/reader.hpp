@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// A reader's handle: its cursor, key look-ups, snapshots and holds.
+#pragma once
+
+#include "handle.hpp"
+#include "keytable.hpp"
+#include "pins.hpp"
+#include "speculo/speculo.h"
+
+namespace speculo::core {
+
+// Where a handle reads the stream.
+struct Cursor {
+    Attachment *segment; // null: the handle has no cursor
+    uint32_t place;      // of the next frame
+    uint32_t end;        // an end of this segment, found earlier; may be older than the newest
+    uint64_t passed;     // the last id behind the cursor
+    uint64_t delivered;  // the last id delivered, or where the cursor was put
+    uint64_t skipped;    // ids passed without delivery, up to `delivered`
+    uint64_t jumps;
+    bool has_jumped; // not yet told by a view
+    bool is_damaged; // until a seek
+};
+
+struct Reader : speculo_area {
+    Attachments attachments;
+    bool was_rebooted; // deadlines are of a boot before, until a writer has seen to it
+    Cursor cursor;
+    Attachment *key_segment; // of the last read_key; pinned
+    uint32_t key_end;        // an end of it, found earlier
+    uint64_t next_serial, key_serial; // of the last views
+    speculo_snapshot *snapshots;      // still open; changed under the ForkGuard
+};
+
+// ---- reader.cpp: open, close, and the way into segments ----
+
+int reader_open(const char *name, uint32_t flags, const speculo_area_options &options, Reader **ret_reader);
+void reader_close(Reader *reader);
+
+// Enters the current segment. -ENOENT if the area is still being created, -ESTALE if it was removed, -EAGAIN after too many tries.
+int enter_current(Reader &reader, Entry entry, Attachment **ret_segment);
+
+// The current segment with one more user, without a system call if the handle is in it already. attachment_unpin when done.
+int borrow_current(Reader &reader, Attachment **ret_segment);
+
+// The end of a segment that the reader is in; `from`: an end, or a place, that it has reached.
+int segment_end(Attachment &segment, uint32_t from, uint32_t &ret_end);
+
+// The newest id below `end`.
+int newest_id(const SegmentMap &map, uint32_t end, uint64_t &ret_id);
+
+// Whether the area was removed, and the cursor has read all that is there.
+bool is_stale_and_read(const Reader &reader);
+
+// The time by which expiry is judged. 0, which hides nothing, if the clock of the host is not known.
+uint64_t reader_now(Reader &reader);
+
+// Whether a deadline (0: none) has passed.
+inline bool is_expired(Reader &reader, uint64_t expires) { return expires != 0 && has_passed(expires, reader_now(reader)); }
+
+// ---- cursor.cpp ----
+
+int cursor_next(Reader &reader, speculo_chunk *ret_chunk);
+int cursor_seek(Reader &reader, uint64_t id);
+
+// Puts the cursor at its first position.
+enum class Position { beginning, end };
+int cursor_start(Reader &reader, Position position);
+void cursor_end(Reader &reader);
+
+// ---- lookup.cpp ----
+
+// The version of a key that is visible at `end`, expiry aside: 1 and its frame, 0 none, or -EBADMSG.
+int find_key(const SegmentMap &map, uint32_t end, const Key &key, Frame &ret_frame);
+
+int reader_read_key(Reader &reader, const void *key, size_t key_size, speculo_chunk *ret_chunk);
+int reader_is_live(Reader &reader, const speculo_chunk &chunk);
+
+// ---- hold.cpp: views ----
+
+enum class ViewKind : uint64_t { next, key, snapshot };
+
+// Fills a view. `number`: of the handle; `serial`: of the view, or of its snapshot.
+void fill_view(speculo_chunk &view, const Frame &frame, const Attachment &segment, ViewKind kind, uint64_t number, uint64_t serial);
+
+// The place of a view in the segment of that generation; 0 if it is of another.
+uint32_t view_place(const speculo_chunk &view, uint64_t number, uint64_t generation);
+
+int view_hold(Reader &reader, speculo_chunk &chunk);
+void view_release(speculo_chunk &chunk);
+
+// ---- snapshot.cpp ----
+
+int snapshot_open(Reader &reader, speculo_snapshot **ret_snapshot);
+int snapshot_next(speculo_snapshot &snapshot, speculo_chunk *ret_chunk);
+int snapshot_key(speculo_snapshot &snapshot, const void *key, size_t key_size, speculo_chunk *ret_chunk);
+void snapshot_close(speculo_snapshot *snapshot);
+
+// Snapshots outlive their handle.
+void snapshots_orphan(Reader &reader);
+// The segment of an open snapshot of this handle; null if there is none of that number.
+Attachment *snapshot_segment(const Reader &reader, uint64_t number);
+uint32_t snapshot_forks(const speculo_snapshot &snapshot);
+
+} // namespace speculo::core

@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "segment.hpp"
+
+#include <cerrno>
+
+namespace speculo::core {
+
+namespace {
+
+constexpr uint64_t whole_segment = 2; // the two bytes that readers lock
+constexpr uint64_t cursor_byte = 1;
+constexpr int nonce_tries = 8; // a name that is taken by chance or on purpose
+
+uint64_t bytes_for(const Geometry &geometry, uint64_t places) {
+    uint64_t size = align_up(geometry.chunks_offset + places * place_size + reserve_size, page_size);
+    return size < geometry.size ? size : geometry.size;
+}
+
+// Allocated ahead in steps of a sixteenth, so that most allocs make no system call and none makes a long one.
+uint64_t step_of(const Geometry &geometry) {
+    constexpr uint64_t least = 64 << 10, most = 4 << 20;
+    uint64_t step = geometry.capacity / 16;
+    return step < least ? least : step > most ? most : step;
+}
+
+void fill_header(const Area &area, const WriterSegment &segment) {
+    SegmentHeader &header = segment.map.header();
+    put(header.version, format_version);
+    put(header.byte_order, byte_order_tag);
+    for (int i = 0; i < 2; ++i) { put(header.area_id[i], peek(area.control->area_id[i])); }
+    put(header.slot, segment.slot);
+    put(header.incarnation, segment.incarnation);
+    put(header.capacity, segment.map.geometry.capacity);
+    put(header.table_slots, segment.map.geometry.table_slots);
+    publish_magic(header.magic, segment_magic);
+}
+
+int map_segment(WriterSegment &segment) {
+    if (segment.map.geometry.size > SIZE_MAX) { return -ENOMEM; }
+    void *address = nullptr;
+    int error = os::operations.map(segment.fd, size_t(segment.map.geometry.size), os::Access::read_write, &address);
+    if (error == 0) { segment.map.base = static_cast<std::byte *>(address); }
+    return error;
+}
+
+int name_object(Area &area, WriterSegment &segment, Unnamed &object) {
+    Shared<uint64_t> &entry = area.control->slots[segment.slot];
+    uint64_t before = peek(entry);
+    int error = -EEXIST;
+    for (int i = 0; i < nonce_tries && error == -EEXIST; ++i) {
+        error = os::operations.random(&segment.nonce, sizeof segment.nonce);
+        if (error < 0) { break; }
+        if (segment.nonce == 0) { segment.nonce = 1; } // 0 means "no object"
+        publish_slot(entry, pack_slot(segment.nonce, segment.incarnation));
+        error = object_publish(area.place, object, segment_name(area.place, segment.slot, segment.nonce).text);
+    }
+    if (error < 0) { publish_slot(entry, before); }
+    return error;
+}
+
+int build(Area &area, WriterSegment &segment, Unnamed &object, uint64_t places) {
+    int error = object_begin(area.place, object);
+    if (error < 0) { return error; }
+    segment.fd = object.fd;
+    error = segment_extend(segment, places);
+    if (error == 0) { error = map_segment(segment); }
+    if (error == 0) { error = control_dress(area, segment.fd); }
+    if (error < 0) { return error; }
+    uint64_t there = bytes_for(segment.map.geometry, segment.soft_end());
+    os::operations.populate(segment.map.base, size_t(there), os::Access::read_write);
+    fill_header(area, segment);
+    return name_object(area, segment, object);
+}
+
+WriterSegment *new_segment(uint32_t slot) {
+    auto *segment = static_cast<WriterSegment *>(os::operations.allocate(sizeof(WriterSegment)));
+    if (segment) {
+        *segment = WriterSegment{};
+        segment->slot = slot;
+    }
+    return segment;
+}
+
+int adopt(Area &area, WriterSegment &segment, uint64_t entry) {
+    ObjectName name = segment_name(area.place, segment.slot, slot_nonce(entry));
+    segment.fd = os::operations.open(area.place.directory, name.text, os::Access::read_write);
+    if (segment.fd < 0) { return segment.fd; }
+    os::FileStatus status;
+    int error = os::operations.status(segment.fd, &status);
+    if (error == 0) { error = control_check_object(area, status); }
+    if (error == 0 && status.size < page_size) { error = -EBADMSG; }
+    if (error < 0) { return error; }
+    void *address = nullptr; // the header first: it says how much there is to map
+    error = os::operations.map(segment.fd, page_size, os::Access::read_write, &address);
+    if (error < 0) { return error; }
+    auto &header = *static_cast<SegmentHeader *>(address);
+    error = segment_validate(area, header, status.size, segment.slot, entry, segment.map.geometry);
+    segment.generation = observe_generation(header.generation);
+    os::operations.unmap(address, page_size);
+    if (error < 0) { return error; }
+    // Somebody may have punched holes; what is not there would be SIGBUS on a full file system.
+    uint64_t size = align_up(status.size, page_size);
+    error = os::operations.allocate_space(segment.fd, 0, size);
+    segment.map.readable = segment_readable(segment.map.geometry, size);
+    segment.nonce = slot_nonce(entry);
+    segment.incarnation = slot_incarnation(entry);
+    return error == 0 ? map_segment(segment) : error;
+}
+
+} // namespace
+
+uint32_t segment_readable(const Geometry &geometry, uint64_t size) {
+    if (size < geometry.chunks_offset) { return 0; }
+    uint64_t places = (size - geometry.chunks_offset) / place_size;
+    return places < geometry.place_end ? uint32_t(places) : geometry.place_end;
+}
+
+int segment_validate(const Area &area, const SegmentHeader &header, uint64_t size, uint32_t slot, uint64_t entry,
+                     Geometry &ret_geometry) {
+    if (observe_magic(header.magic) != segment_magic) { return -EBADMSG; }
+    if (peek(header.version) != format_version) { return -EPROTONOSUPPORT; }
+    if (peek(header.byte_order) != byte_order_tag) { return -EBADMSG; }
+    for (int i = 0; i < 2; ++i) {
+        if (peek(header.area_id[i]) != peek(area.control->area_id[i])) { return -EBADMSG; }
+    }
+    if (peek(header.slot) != slot || peek(header.incarnation) != slot_incarnation(entry)) { return -ESTALE; }
+    if (!make_geometry(peek(header.capacity), peek(header.table_slots), ret_geometry)) { return -EBADMSG; }
+    return size >= ret_geometry.chunks_offset + reserve_size && size <= ret_geometry.size ? 0 : -EBADMSG;
+}
+
+int segment_create(Area &area, uint32_t slot, const Geometry &geometry, uint64_t places, WriterSegment **ret_segment) {
+    WriterSegment *segment = new_segment(slot);
+    if (!segment) { return -ENOMEM; }
+    segment->map.geometry = geometry;
+    segment->incarnation = slot_incarnation(peek(area.control->slots[slot])) + 1;
+    Unnamed object;
+    int error = build(area, *segment, object, places);
+    if (error < 0) {
+        segment->fd = -1; // it is the object's
+        object_abandon(area.place, object);
+        segment_free(segment);
+        return error;
+    }
+    *ret_segment = segment;
+    return 0;
+}
+
+int segment_adopt(Area &area, uint32_t slot, WriterSegment **ret_segment) {
+    uint64_t entry = peek(area.control->slots[slot]);
+    if (slot_nonce(entry) == 0) { return -ENOENT; }
+    WriterSegment *segment = new_segment(slot);
+    if (!segment) { return -ENOMEM; }
+    int error = adopt(area, *segment, entry);
+    if (error < 0) {
+        segment_free(segment);
+        return error;
+    }
+    *ret_segment = segment;
+    return 0;
+}
+
+int segment_extend(WriterSegment &segment, uint64_t places) {
+    const Geometry &geometry = segment.map.geometry;
+    uint64_t there = segment.map.readable ? bytes_for(geometry, segment.soft_end()) : 0;
+    uint64_t needed = bytes_for(geometry, places);
+    if (needed <= there) { return 0; }
+    uint64_t wanted = needed < there + step_of(geometry) ? there + step_of(geometry) : needed;
+    if (wanted > geometry.size) { wanted = geometry.size; }
+    int error = os::operations.allocate_space(segment.fd, there, wanted - there);
+    if (error == -ENOSPC && wanted > needed) {
+        wanted = needed; // little is left
+        error = os::operations.allocate_space(segment.fd, there, wanted - there);
+    }
+    if (error < 0) { return error; }
+    segment.map.readable = segment_readable(geometry, wanted);
+    if (segment.map.base) {
+        os::operations.populate(segment.map.base + there, size_t(wanted - there), os::Access::read_write);
+    }
+    return 0;
+}
+
+int segment_prefault(WriterSegment &segment, uint64_t bytes) {
+    const Geometry &geometry = segment.map.geometry;
+    if (bytes > geometry.size) { bytes = geometry.size; }
+    uint64_t places = bytes > geometry.chunks_offset ? (bytes - geometry.chunks_offset) / place_size : 0;
+    if (places > geometry.chunk_end) { places = geometry.chunk_end; }
+    if (int error = segment_extend(segment, places); error < 0) { return error; }
+    os::operations.populate(segment.map.base, size_t(bytes), os::Access::read_write);
+    return 0;
+}
+
+int segment_retake(WriterSegment &segment) {
+    if (!os::has_range_locks) { return -EAGAIN; }
+    int error = os::operations.lock(segment.fd, os::Lock::exclusive, 0, whole_segment);
+    if (error < 0) { return error; }
+    segment_invalidate(segment);
+    os::operations.lock(segment.fd, os::Lock::none, 0, whole_segment);
+    return 0;
+}
+
+bool segment_has_cursor(const WriterSegment &segment) {
+    int error = os::operations.lock(segment.fd, os::Lock::exclusive, cursor_byte, 1);
+    if (error == 0) { os::operations.lock(segment.fd, os::Lock::none, cursor_byte, 1); }
+    return error == -EAGAIN;
+}
+
+int segment_shut_out_cursors(WriterSegment &segment) {
+    return os::operations.lock(segment.fd, os::Lock::exclusive, cursor_byte, 1);
+}
+
+void segment_let_in_cursors(WriterSegment &segment) { os::operations.lock(segment.fd, os::Lock::none, cursor_byte, 1); }
+
+void segment_invalidate(WriterSegment &segment) {
+    publish_generation(segment.map.header().generation, 0);
+    segment.generation = 0;
+}
+
+void segment_clear(WriterSegment &segment) {
+    const SegmentMap &map = segment.map;
+    for (uint64_t i = 0; i < map.geometry.table_slots; ++i) { put(map.table()[i].frame, 0u); }
+    put(map.frame(first_place).commit, 0u);
+    put(map.header().hint, first_place);
+    put(map.header().prefix_end, first_place);
+}
+
+void segment_free(WriterSegment *segment) {
+    if (segment->map.base) { os::operations.unmap(segment->map.base, size_t(segment->map.geometry.size)); }
+    if (segment->fd >= 0) { os::operations.close(segment->fd); }
+    os::operations.release(segment);
+}
+
+} // namespace speculo::core

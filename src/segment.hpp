@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// One segment: a memory object with its mapping, as the writer makes it and as a reader finds it.
+#pragma once
+
+#include "control.hpp"
+#include "layout.hpp"
+
+namespace speculo::core {
+
+// A mapped segment. `readable` says how many places may be touched: the size of the object never exceeds what is allocated.
+struct SegmentMap {
+    std::byte *base = nullptr;
+    Geometry geometry;
+    uint32_t readable = 0;
+
+    SegmentHeader &header() const { return *reinterpret_cast<SegmentHeader *>(base); }
+    IndexEntry *index() const { return reinterpret_cast<IndexEntry *>(base + page_size); }
+    KeySlot *table() const { return reinterpret_cast<KeySlot *>(base + geometry.table_offset); }
+    std::byte *bytes(uint32_t place) const { return base + geometry.chunks_offset + place * place_size; }
+    FrameHeader &frame(uint32_t place) const { return *reinterpret_cast<FrameHeader *>(bytes(place)); }
+};
+
+// The writer's side of a segment.
+struct WriterSegment {
+    SegmentMap map;
+    int fd = -1;
+    uint32_t slot = 0;
+    uint32_t nonce = 0, incarnation = 0;
+    uint64_t generation = 0;
+    bool has_pending = false;      // callers hold pointers into it
+    WriterSegment *next = nullptr; // among those that lost their name but still have pending bytes
+
+    // Places from `first` on that are allocated, the reserve aside.
+    uint32_t soft_end() const { return map.readable - reserve_places; }
+};
+
+// Makes a complete new object for `slot`, its generation still 0, with room for `places` places and the reserve, and gives it
+// its name. The slot's entry in the control page is stored before the name appears.
+int segment_create(Area &area, uint32_t slot, const Geometry &geometry, uint64_t places, WriterSegment **ret_segment);
+
+// Maps the object that the control page names for `slot`. -ENOENT if there is none.
+int segment_adopt(Area &area, uint32_t slot, WriterSegment **ret_segment);
+
+// Allocates memory so that `places` places and the reserve behind them are really there; in steps, as far as the system gives it.
+int segment_extend(WriterSegment &segment, uint64_t places);
+
+// Makes the first `bytes` bytes of the object really there and resident.
+int segment_prefault(WriterSegment &segment, uint64_t bytes);
+
+// Takes the segment for the writer alone: nobody is inside, and nobody enters any more. -EAGAIN if someone is inside.
+int segment_retake(WriterSegment &segment);
+
+// Whether a cursor has yet to leave the segment. In a lossless area such a segment is waited for.
+bool segment_has_cursor(const WriterSegment &segment);
+
+// While a segment is being replaced no cursor may enter it; -EAGAIN if one is inside.
+int segment_shut_out_cursors(WriterSegment &segment);
+void segment_let_in_cursors(WriterSegment &segment);
+
+// From now on nobody enters.
+void segment_invalidate(WriterSegment &segment);
+
+// Starts a generation: empty index and table, nothing committed, the zero word in place.
+void segment_clear(WriterSegment &segment);
+
+// Lets go of the mapping and frees it. The name stays.
+void segment_free(WriterSegment *segment);
+
+// What both sides check of an object before they believe its geometry. -EBADMSG, -EPROTONOSUPPORT, or -ESTALE when it is not
+// the object that slot and entry say.
+int segment_validate(const Area &area, const SegmentHeader &header, uint64_t size, uint32_t slot, uint64_t entry,
+                     Geometry &ret_geometry);
+
+// How many places an object of that size has memory for.
+uint32_t segment_readable(const Geometry &geometry, uint64_t size);
+
+} // namespace speculo::core

@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Every access to a word of shared memory, and the only file that names a memory order.
+//
+// One writer stores, many readers load; nobody does a read-modify-write, so readers can map everything read-only. Each pair
+// below says what the load may rely on and which reordering it forbids. The numbers O1..O15 are those of doc/protocol.md.
+//
+// The operations are templates over the word's type, so that they can be run on a checked atomic.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+namespace speculo::core {
+
+// A word in shared memory. Its value is reached through the operations below only.
+template <class T> struct Shared {
+    std::atomic<T> word;
+};
+
+// A lock-based atomic would use a lock of this process only, and a wider one a compare-exchange, which writes.
+static_assert(std::atomic<uint32_t>::is_always_lock_free && sizeof(Shared<uint32_t>) == 4);
+static_assert(std::atomic<uint64_t>::is_always_lock_free && sizeof(Shared<uint64_t>) == 8 && alignof(Shared<uint64_t>) == 8);
+
+// ---- words covered by another pair ----------------------------------------------------------------------------------------
+// Stored before the release store of the pair that covers them, loaded after its acquire load: relaxed is enough. Always one
+// load into a local, so that what was checked is what is used.
+
+template <class Word> auto peek(const Word &word) { return word.word.load(std::memory_order_relaxed); }
+template <class Word, class Value> void put(Word &word, Value value) { word.word.store(value, std::memory_order_relaxed); }
+
+// ---- O1, O8: the commit word ----------------------------------------------------------------------------------------------
+// Pair: publish_commit (writer) / observe_commit (reader). Seeing a word that is not 0, the reader may read its frame, the other
+// frames of the commit, and the zero word behind them; of an END frame: `current` (O7) has moved on.
+// Forbids: store the word; reader loads it and reads the frame; fill the frame (a torn chunk).
+// Not weaker: on the reader's side any word may be a commit's first. Not stronger: nothing later needs to wait for it.
+
+template <class Word> void publish_commit(Word &word, uint32_t value) { word.word.store(value, std::memory_order_release); }
+template <class Word> uint32_t observe_commit(const Word &word) { return word.word.load(std::memory_order_acquire); }
+
+// ---- O2: the successor word ------------------------------------------------------------------------------------------------
+// Pair: store_successor before its batch's publish_commit / load_successor after the observe_commit or observe_hint that gave
+// the end E. Relaxed, as O1 or O6 covers it; a value >= E means "not yet". The load must come after E was fixed, which the
+// acquire there guarantees.
+// Forbids: load the word (0); fix E behind the successor; deliver both old and new.
+
+template <class Word> void store_successor(Word &word, uint32_t place) { word.word.store(place, std::memory_order_relaxed); }
+template <class Word> uint32_t load_successor(const Word &word) { return word.word.load(std::memory_order_relaxed); }
+
+// ---- O3, O4: the two versions of a key -------------------------------------------------------------------------------------
+// Pair: publish_versions (writer) / observe_versions (reader). Both places in one word, so that they belong together. The reader
+// may follow `previous` also when its own end E is older than that frame, so E's acquire does not cover it: hence release.
+// Forbids: store (newest, previous); reader with an old E reads the frame at `previous`; the frame's bytes arrive.
+
+template <class Word> void publish_versions(Word &word, uint64_t value) { word.word.store(value, std::memory_order_release); }
+template <class Word> uint64_t observe_versions(const Word &word) { return word.word.load(std::memory_order_acquire); }
+
+// ---- O6: the tail hint -----------------------------------------------------------------------------------------------------
+// Pair: publish_hint after publish_commit (writer) / observe_hint (reader). Seeing a hint, the reader finds the zero word, or a
+// newer commit, at that place, and all commits before it.
+// Forbids: store the hint; late reader loads it and takes old bytes at that place for a commit word; zero the word.
+
+template <class Word> void publish_hint(Word &word, uint32_t place) { word.word.store(place, std::memory_order_release); }
+template <class Word> uint32_t observe_hint(const Word &word) { return word.word.load(std::memory_order_acquire); }
+
+// ---- O7, O9: the way into a segment ----------------------------------------------------------------------------------------
+// Pair: publish_generation, then publish_slot, then publish_current (writer) / observe_current, then observe_slot, then
+// observe_generation (reader). The reader finds a complete segment, or a generation that is not the expected one.
+// Forbids: store `current`; reader enters; copy the live chunks.
+// A segment is used again in the order: kernel's write lock, generation := 0, unlock, overwrite. The unlocking system call keeps
+// the compiler from moving an overwriting store up; a reader that got the kernel's read lock afterwards sees the 0.
+
+template <class Word> void publish_generation(Word &word, uint64_t value) { word.word.store(value, std::memory_order_release); }
+template <class Word> uint64_t observe_generation(const Word &word) { return word.word.load(std::memory_order_acquire); }
+template <class Word> void publish_slot(Word &word, uint64_t value) { word.word.store(value, std::memory_order_release); }
+template <class Word> uint64_t observe_slot(const Word &word) { return word.word.load(std::memory_order_acquire); }
+template <class Word> void publish_current(Word &word, uint64_t value) { word.word.store(value, std::memory_order_release); }
+template <class Word> uint64_t observe_current(const Word &word) { return word.word.load(std::memory_order_acquire); }
+
+// ---- O15: creation, marks --------------------------------------------------------------------------------------------------
+// Pair: publish_magic, last (creator) / observe_magic, first (opener): the object is complete.
+// Pair: publish_mark (writer, remover) / observe_mark: what was stored before the mark is there.
+// Forbids: store the magic or mark; opener reads a field; store that field.
+
+template <class Word> void publish_magic(Word &word, uint64_t value) { word.word.store(value, std::memory_order_release); }
+template <class Word> uint64_t observe_magic(const Word &word) { return word.word.load(std::memory_order_acquire); }
+template <class Word> void publish_mark(Word &word, uint32_t value) { word.word.store(value, std::memory_order_release); }
+template <class Word> uint32_t observe_mark(const Word &word) { return word.word.load(std::memory_order_acquire); }
+
+// ---- bytes -----------------------------------------------------------------------------------------------------------------
+// Keys and payloads: written before O1 (or O7) of their frame and read after it, never changed in between.
+
+inline void copy_bytes(void *to, const void *from, size_t size) { std::memcpy(to, from, size); }
+inline bool equal_bytes(const void *a, const void *b, size_t size) { return std::memcmp(a, b, size) == 0; }
+
+// ---- within one process ----------------------------------------------------------------------------------------------------
+
+// Counts the users of something that several threads may let go of. What happens at 0 is done under a mutex.
+class Counter {
+public:
+    // One more, unless there is none: then the caller takes the mutex. Relaxed: whoever adds one has one already.
+    bool add_if_any() {
+        uint32_t count = count_.load(std::memory_order_relaxed);
+        while (count != 0) {
+            if (count_.compare_exchange_weak(count, count + 1, std::memory_order_relaxed)) { return true; }
+        }
+        return false;
+    }
+    // One less, unless it is the last: then the caller takes the mutex. Release, paired with the acquire in `take`: this thread's
+    // last use comes before whatever is done at 0.
+    bool take_if_more() {
+        uint32_t count = count_.load(std::memory_order_relaxed);
+        while (count > 1) {
+            if (count_.compare_exchange_weak(count, count - 1, std::memory_order_release)) { return true; }
+        }
+        return false;
+    }
+    // Under the mutex: one more, one less (true: that was the last), is there any.
+    void add() { count_.fetch_add(1, std::memory_order_relaxed); }
+    bool take() { return count_.fetch_sub(1, std::memory_order_acq_rel) == 1; }
+    bool any() const { return count_.load(std::memory_order_acquire) != 0; }
+
+private:
+    std::atomic<uint32_t> count_;
+};
+
+// Gives each number once. Relaxed: only that they differ matters.
+class Numbers {
+public:
+    uint64_t next() { return last_.fetch_add(1, std::memory_order_relaxed) + 1; }
+
+private:
+    std::atomic<uint64_t> last_;
+};
+
+// Set by the child after fork, before any other code of it runs; there is nobody to order with.
+class ForkCount {
+public:
+    uint32_t get() const { return count_.load(std::memory_order_relaxed); }
+    void add() { count_.store(get() + 1, std::memory_order_relaxed); }
+
+private:
+    std::atomic<uint32_t> count_;
+};
+
+} // namespace speculo::core

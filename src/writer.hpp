@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// The writer's handle: what it has allocated but not committed, and the segments it uses in turn.
+#pragma once
+
+#include "handle.hpp"
+#include "index.hpp"
+#include "keytable.hpp"
+#include "speculo/speculo.h"
+
+namespace speculo::core {
+
+// Something that waits for the commit. All but obsolete have a frame in the current segment, whose commit word is not stored yet.
+enum class PendingKind : uint32_t { chunk, removal, marker, obsolete };
+
+struct Pending {
+    PendingKind kind;
+    uint32_t flags;      // FrameFlags
+    uint32_t place;      // of the frame in the current segment
+    uint32_t pad_before; // places of padding in front, for the alignment
+    uint32_t pad_after;  // places of padding behind, left by a shrink
+    uint32_t key_size;
+    uint32_t hash; // of the key
+    uint32_t alignment;
+    bool has_long_size;
+    uint64_t length; // places of the frame
+    uint64_t size;   // payload bytes
+    uint64_t id;
+    uint64_t supersedes; // id, 0 none; of an obsolete: its id
+    std::byte *bytes;    // the frame as the caller fills it: it stays where it was when the area compacts
+
+    bool has_frame() const { return kind != PendingKind::obsolete; }
+    uint32_t begin() const { return place - pad_before; }
+    uint32_t end() const { return uint32_t(place + length + pad_after); }
+};
+
+struct Writer : speculo_area {
+    LockDescriptor role_lock;
+    WriterSegment *segments[max_slots];
+    WriterSegment *current;
+    WriterSegment *displaced; // lost their name, but callers hold pointers into them until commit or rollback
+    uint32_t tail;            // place of the next frame
+    uint32_t committed;       // place behind the last committed one: the end that readers find
+    uint64_t next_id;         // of the next chunk
+    uint64_t first_id;        // that the next commit publishes
+    uint64_t dead;            // places of committed frames that were superseded, removed or obsoleted
+    uint64_t keys;            // slots taken in the key table
+    uint64_t pending_keys;    // pending frames with a key: at most so many slots more
+    IndexWriter index;
+    Pending *pending;
+    size_t pending_count, pending_room;
+    uint32_t retry_place;       // compact_percent: not again before the tail is here
+    uint32_t quiet_generations; // how many in a row used less than a quarter
+};
+
+// ---- open.cpp: the writer's role ----
+
+int writer_open(const char *name, uint32_t flags, const speculo_area_options &options, Writer **ret_writer);
+void writer_close(Writer *writer);
+int area_remove(const char *name);
+
+// ---- takeover.cpp ----
+
+// Makes what a writer left behind sound again: finishes a half-done switch, undoes what was not committed, and finds out where
+// to go on. The first segment is made if there is none yet.
+int take_over(Writer &writer);
+
+// Gives up all chunks of an area that nobody can vouch for. Ids go on, as far as they can be known.
+int start_afresh(Writer &writer);
+
+// Unlinks the area's objects that the control page does not name.
+void unlink_leftovers(const Area &area);
+
+// ---- writer.cpp: what waits for the commit ----
+
+int writer_alloc(Writer &writer, uint64_t size, const speculo_chunk_options &options, void **ret_data, uint64_t *ret_id);
+int writer_alloc_plain(Writer &writer, uint64_t size, void **ret_data, uint64_t *ret_id);
+int writer_shrink(Writer &writer, uint64_t size);
+int writer_obsolete(Writer &writer, uint64_t id);
+int writer_key_remove(Writer &writer, const void *key, size_t key_size);
+void writer_rollback(Writer &writer);
+
+// ---- commit.cpp ----
+
+void writer_commit(Writer &writer);
+
+// Lays the header and the fields of a pending frame, all but the link.
+void lay_frame(const SegmentMap &map, const Pending &pending, const void *key, uint32_t tag, uint64_t expires);
+
+// Forgets what was pending, and lets go of the segments that were kept for it.
+void pending_clear(Writer &writer);
+
+// ---- compact.cpp ----
+
+// Copies what is live into another segment and switches to it, if the pending frames and `request` more places then fit, and
+// `request_keys` more keys. After a failure nothing has changed.
+int compact(Writer &writer, uint64_t request, uint64_t request_keys);
+
+// Publishes END in a retired segment: readers go on in the segment of `generation` in `slot`.
+void publish_end(const SegmentMap &map, uint32_t place, uint64_t generation, uint32_t slot, uint32_t incarnation);
+
+} // namespace speculo::core
