@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The functions of the header, of the map and of the built library are the same, and each has its version.
+
+usage: symbols.py HEADER MAP LIBRARY NM...
+"""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from header import functions, report, without_comments
+
+
+def in_map(path):
+    """{function: node}"""
+    text = without_comments(Path(path).read_text())
+    result = {}
+    for node, body in re.findall(r'(SPECULO_[\d.]+)\s*\{(.*?)\}', text, re.DOTALL):
+        exported = re.search(r'global:(.*?)(?:local:|$)', body, re.DOTALL)
+        for name in re.findall(r'([^\s;]+);', exported[1] if exported else ''):
+            if name in result:
+                raise SystemExit(f'{path}: {name} is listed twice')
+            result[name] = node
+    return result
+
+
+def in_library(path, nm):
+    """{function: node}"""
+    command = nm + ['--dynamic', '--defined-only', '--with-symbol-versions', path]
+    result = {}
+    for line in subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines():
+        _, kind, symbol = line.split()
+        name, _, node = symbol.partition('@@')
+        if kind == 'A' and name.startswith('SPECULO_'):
+            continue  # a node itself
+        result[name] = node
+    return result
+
+
+def main():
+    header_path, map_path, library_path, *nm = sys.argv[1:]
+    header = {function.name for function in functions(header_path)}
+    listed = in_map(map_path)
+    exported = in_library(library_path, nm)
+
+    problems = [f'{name}: in the header, not in the map' for name in sorted(header - listed.keys())]
+    problems += [f'{name}: in the map, not in the header' for name in sorted(listed.keys() - header)]
+    problems += [f'{name}: in the map, not in the library' for name in sorted(listed.keys() - exported.keys())]
+    problems += [f'{name}: exported, but in no map' for name in sorted(exported.keys() - listed.keys())]
+    problems += [
+        f'{name}: version {exported[name] or "none"}, but {listed[name]} in the map'
+        for name in sorted(exported.keys() & listed.keys()) if exported[name] != listed[name]
+    ]
+    print(f'{len(header)} functions')
+    report(problems)
+
+
+main()
