@@ -84,7 +84,9 @@ int check_writer_options(const speculo_area_options &options) {
 }
 
 int check_reader_options(const speculo_area_options &options) {
-    if (options.capacity || options.max_capacity || options.mode || options.compact_percent || options.segments) { return -EINVAL; }
+    if (options.capacity || options.max_capacity || options.mode || options.compact_percent || options.segments) {
+        return -EINVAL;
+    }
     if (options.flags & ~SPECULO_AREA_TRUST_UID) { return -EINVAL; }
     return options.trusted_uid != 0 && !(options.flags & SPECULO_AREA_TRUST_UID) ? -EINVAL : 0;
 }

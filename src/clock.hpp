@@ -24,7 +24,7 @@ uint64_t clock_now(Clock &clock);
 // When something ends that is to live for `ttl_ns` from now on: never early. 0: never.
 uint64_t clock_deadline(Clock &clock, uint64_t ttl_ns);
 
-// Whether a deadline (not 0) has passed. One that is absurdly far away means never.
+// Whether a deadline (not 0) has passed.
 constexpr bool has_passed(uint64_t deadline, uint64_t now) { return deadline <= now; }
 
 } // namespace speculo::core

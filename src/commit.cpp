@@ -17,9 +17,7 @@ void bring_over(const SegmentMap &map, const Pending &pending) {
     put(map.frame(pending.place).id_flags, pack_id(pending.id, pending.flags));
 }
 
-uint32_t pending_word(const Pending &pending) {
-    return pending.has_long_size ? size_follows : commit_word(pending.size);
-}
+uint32_t pending_word(const Pending &pending) { return pending.has_long_size ? size_follows : commit_word(pending.size); }
 
 uint32_t first_of(const Writer &writer) { return writer.pending[0].begin(); }
 

@@ -72,9 +72,7 @@ uint64_t next_capacity(Writer &writer, uint64_t needed) {
     if (capacity > most && needed <= most) { capacity = most; } // never below what there is to keep
     while (needed * 2 > capacity && capacity < most) { capacity = capacity * 2 < most ? capacity * 2 : most; }
     bool is_quiet = needed * 4 < capacity && capacity / 2 >= least;
-    if (is_quiet && writer.quiet_generations + 1 >= quiet_before_halving) {
-        capacity = align_up(capacity / 2, page_size);
-    }
+    if (is_quiet && writer.quiet_generations + 1 >= quiet_before_halving) { capacity = align_up(capacity / 2, page_size); }
     return needed <= capacity ? capacity : 0;
 }
 
@@ -118,8 +116,7 @@ bool is_lossless(const Writer &writer) { return peek(writer.area.control->flags)
 
 // Takes its name from an object. Who is inside stays; it dies with its last user.
 void discard(Writer &writer, WriterSegment *segment) {
-    os::operations.unlink(writer.area.place.directory,
-                          segment_name(writer.area.place, segment->slot, segment->nonce).text);
+    os::operations.unlink(writer.area.place.directory, segment_name(writer.area.place, segment->slot, segment->nonce).text);
     if (segment->has_pending) {
         segment->next = writer.displaced;
         writer.displaced = segment;
@@ -281,6 +278,7 @@ void switch_to(Writer &writer, const Copy &copy) {
 void drop_surplus(Writer &writer) {
     while (count_segments(writer) > peek(writer.area.control->segments)) {
         WriterSegment *oldest = oldest_retired(writer);
+        if (!oldest) { return; }
         if (is_lossless(writer) && segment_shut_out_cursors(*oldest) < 0) { return; }
         segment_invalidate(*oldest);
         if (is_lossless(writer)) { segment_let_in_cursors(*oldest); }

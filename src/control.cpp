@@ -85,10 +85,10 @@ int make_page(int fd, const Choices &choices) {
     int error = os::operations.random(area_id, sizeof area_id);
     if (error == 0) { error = os::operations.boot_id(reinterpret_cast<uint8_t *>(boot_id)); }
     if (error == 0) { error = os::operations.allocate_space(fd, 0, page_size); }
-    if (error < 0) { return error; }
+    if (error != 0) { return error; }
     ControlPage *page = nullptr;
     error = map_page(fd, os::Access::read_write, page);
-    if (error < 0) { return error; }
+    if (error != 0) { return error; }
     fill_page(*page, choices, area_id, boot_id);
     os::operations.unmap(page, page_size);
     return os::operations.set_mode(fd, choices.mode);

@@ -68,7 +68,9 @@ int follow(Reader &reader, const Frame &end) {
 int is_superseded(Cursor &cursor, const Frame &frame, uint32_t successor) {
     if (successor < cursor.end) { return 1; }
     Attachment &segment = *cursor.segment;
-    if (int error = segment_end(segment, cursor.end > frame.place ? cursor.end : frame.place, cursor.end); error < 0) { return error; }
+    if (int error = segment_end(segment, cursor.end > frame.place ? cursor.end : frame.place, cursor.end); error < 0) {
+        return error;
+    }
     successor = load_successor(segment.map.frame(frame.place).successor);
     return successor != 0 && successor < cursor.end;
 }

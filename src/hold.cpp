@@ -33,8 +33,8 @@ void fill_view(speculo_chunk &view, const Frame &frame, const Attachment &segmen
     view.expires_ns = frame.expires;
     view.skipped = 0;
     view.tag = frame.tag;
-    view.flags = (frame.flags & frame_removed ? SPECULO_CHUNK_REMOVED : 0) |
-                 (frame.flags & frame_transient ? SPECULO_CHUNK_TRANSIENT : 0);
+    view.flags =
+        (frame.flags & frame_removed ? SPECULO_CHUNK_REMOVED : 0) | (frame.flags & frame_transient ? SPECULO_CHUNK_TRANSIENT : 0);
     view.opaque[0] = number;
     view.opaque[1] = pack_serial(kind, serial);
     view.opaque[2] = pack_place(segment.generation, frame.place);
@@ -57,6 +57,7 @@ int view_hold(Reader &reader, speculo_chunk &chunk) {
 }
 
 void view_release(speculo_chunk &chunk) {
+    // NOLINTNEXTLINE(performance-no-int-to-ptr): a view has room for numbers only, the same for 32 and 64 bits
     auto *segment = reinterpret_cast<Attachment *>(uintptr_t(chunk.opaque[3]));
     if (!segment) { return; }
     chunk = speculo_chunk{};

@@ -10,7 +10,7 @@ namespace speculo::core {
 // The writer's side: notes frames in order, before their commit is published. Entries below the commit stay as they are; those of
 // pages that a frame runs through become 0, so that none of a former generation is ever met below an end.
 struct IndexWriter {
-    uint32_t pages = 0;        // entries of these are written
+    uint32_t pages = 0;         // entries of these are written
     bool last_is_named = false; // the last of them names a frame
 };
 

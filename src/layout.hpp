@@ -44,7 +44,7 @@ enum Marks : uint32_t { // ControlPage::marks
 };
 
 struct ControlPage {
-    Shared<uint64_t> magic;   // frozen, like version
+    Shared<uint64_t> magic; // frozen, like version
     Shared<uint32_t> version;
     Shared<uint32_t> byte_order;
     Shared<uint64_t> area_id[2];
@@ -72,7 +72,8 @@ struct ControlPage {
     uint8_t unused4[3712];
 };
 static_assert(sizeof(ControlPage) == page_size);
-static_assert(offsetof(ControlPage, version) == 8 && offsetof(ControlPage, area_id) == 16 && offsetof(ControlPage, boot_id) == 32);
+static_assert(offsetof(ControlPage, version) == 8 && offsetof(ControlPage, area_id) == 16 &&
+              offsetof(ControlPage, boot_id) == 32);
 static_assert(offsetof(ControlPage, compatible) == 48 && offsetof(ControlPage, capacity) == 64);
 static_assert(offsetof(ControlPage, compact_percent) == 80 && offsetof(ControlPage, marks) == 92);
 static_assert(offsetof(ControlPage, writers) == 96 && offsetof(ControlPage, current) == 128);
@@ -165,7 +166,7 @@ struct Geometry {
     uint64_t capacity = 0;    // multiple of page_size
     uint64_t table_slots = 0; // power of two
     uint64_t table_offset = 0, chunks_offset = 0;
-    uint64_t size = 0; // of the whole object
+    uint64_t size = 0;      // of the whole object
     uint32_t chunk_end = 0; // place where chunks must end
     uint32_t place_end = 0; // place where the reserve ends
 };

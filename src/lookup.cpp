@@ -71,14 +71,10 @@ int reader_is_live(Reader &reader, const speculo_chunk &chunk) {
     if (int error = borrow_current(reader, &segment); error < 0) { return error; }
     uint32_t end;
     Frame frame;
-    int found = segment_end(*segment, first_place, end);
-    if (found == 0) {
-        uint32_t place = view_place(chunk, reader.number, segment->generation);
-        found = find_chunk(segment->map, end, chunk.id, place, frame);
-    }
-    if (found == 1) {
-        found = frame.is_chunk() && is_current(segment->map, frame, end) && !is_expired(reader, frame.expires);
-    }
+    uint32_t place = view_place(chunk, reader.number, segment->generation);
+    int error = segment_end(*segment, first_place, end);
+    int found = error < 0 ? error : find_chunk(segment->map, end, chunk.id, place, frame);
+    if (found == 1) { found = frame.is_chunk() && is_current(segment->map, frame, end) && !is_expired(reader, frame.expires); }
     attachment_unpin(segment);
     return found;
 }

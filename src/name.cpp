@@ -40,7 +40,7 @@ char *put_hex(char *to, uint32_t value, int digits) {
 
 char *put_text(char *to, const char *text) {
     size_t size = std::strlen(text);
-    std::memcpy(to, text, size);
+    std::memcpy(to, text, size); // NOLINT(bugprone-not-null-terminated-result): what follows ends it
     return to + size;
 }
 
@@ -53,8 +53,7 @@ int place_open(const char *name, Place &ret_place) {
     if (!is_sound(last, size_t(name + length - last)) || (slash && name[0] != '/')) { return -EINVAL; }
 
     bool is_path = slash && slash != name;
-    int directory =
-        is_path ? open_path(name, size_t(slash - name)) : os::operations.open_directory(os::shared_memory_directory);
+    int directory = is_path ? open_path(name, size_t(slash - name)) : os::operations.open_directory(os::shared_memory_directory);
     if (directory < 0) { return directory; }
     std::memcpy(ret_place.name, last, size_t(name + length - last) + 1);
     ret_place.directory = directory;

@@ -203,8 +203,7 @@ int begin_writing(Writer &writer, uint32_t flags, const speculo_area_options &op
     if (int error = open_or_create_control(writer, flags, options); error < 0) { return error; }
     ControlPage &control = *writer.area.control;
     if (!are_sound(control)) { return -EBADMSG; }
-    uint32_t flags_wanted = peek(control.flags) | options.flags;
-    if (!os::has_range_locks && (flags_wanted & SPECULO_AREA_LOSSLESS)) { return -EOPNOTSUPP; }
+    if (!os::has_range_locks && ((peek(control.flags) | options.flags) & SPECULO_AREA_LOSSLESS)) { return -EOPNOTSUPP; }
     liveness_show(writer.area);
     Boot boot = control_boot(writer.area);
     if (int error = take_over_after(writer, boot, flags); error < 0) { return error; }

@@ -43,11 +43,11 @@ struct Operations {
     int (*open_directory)(const char *path);
     int (*open)(int directory, const char *name, Access access);
     int (*create)(int directory, const char *name);
-    int (*create_unnamed)(int directory);                         // mode 0600; -EOPNOTSUPP where that is not possible
-    int (*link)(int fd, int directory, const char *name);         // gives an unnamed file its name; -EEXIST
+    int (*create_unnamed)(int directory);                           // mode 0600; -EOPNOTSUPP where that is not possible
+    int (*link)(int fd, int directory, const char *name);           // gives an unnamed file its name; -EEXIST
     int (*rename)(int directory, const char *from, const char *to); // -EEXIST if `to` is there
     int (*unlink)(int directory, const char *name);
-    int (*list)(int directory, ListFn each, void *user);          // all names in it
+    int (*list)(int directory, ListFn each, void *user); // all names in it
     void (*close)(int fd);
 
     // Files. `file_system` tells the medium, or -EOPNOTSUPP for network, FUSE and copy-on-write file systems.
@@ -79,7 +79,7 @@ struct Operations {
 
     int (*boot_id)(uint8_t ret_id[16]); // all zero where there is none
     int (*random)(void *ret_bytes, size_t size);
-    uint32_t (*user)();                 // effective uid
+    uint32_t (*user)();                  // effective uid
     const char *(*error_text)(int code); // in English, static; null for a code that it does not know
     int (*at_fork)(void (*prepare)(), void (*parent)(), void (*child)());
 };

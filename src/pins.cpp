@@ -51,7 +51,7 @@ int map_through(const Area &area, Attachment &attachment, int fd, uint64_t entry
     os::FileStatus status, lock_status;
     int error = status_of(area, fd, status);
     if (error == 0) { error = status_of(area, attachment.lock.fd, lock_status); }
-    if (error < 0) { return error; }
+    if (error != 0) { return error; }
     if (status.inode != lock_status.inode) { return -ESTALE; }
     if (status.size < page_size) { return -EBADMSG; }
     SegmentMap &map = attachment.map;

@@ -26,8 +26,8 @@ struct Reader : speculo_area {
     Attachments attachments;
     bool was_rebooted; // deadlines are of a boot before, until a writer has seen to it
     Cursor cursor;
-    Attachment *key_segment; // of the last read_key; pinned
-    uint32_t key_end;        // an end of it, found earlier
+    Attachment *key_segment;          // of the last read_key; pinned
+    uint32_t key_end;                 // an end of it, found earlier
     uint64_t next_serial, key_serial; // of the last views
     speculo_snapshot *snapshots;      // still open; changed under the ForkGuard
 };
@@ -81,7 +81,8 @@ int reader_is_live(Reader &reader, const speculo_chunk &chunk);
 enum class ViewKind : uint64_t { next, key, snapshot };
 
 // Fills a view. `number`: of the handle; `serial`: of the view, or of its snapshot.
-void fill_view(speculo_chunk &view, const Frame &frame, const Attachment &segment, ViewKind kind, uint64_t number, uint64_t serial);
+void fill_view(speculo_chunk &view, const Frame &frame, const Attachment &segment, ViewKind kind, uint64_t number,
+               uint64_t serial);
 
 // The place of a view in the segment of that generation; 0 if it is of another.
 uint32_t view_place(const speculo_chunk &view, uint64_t number, uint64_t generation);

@@ -65,7 +65,7 @@ int build(Area &area, WriterSegment &segment, Unnamed &object, uint64_t places) 
     error = segment_extend(segment, places);
     if (error == 0) { error = map_segment(segment); }
     if (error == 0) { error = control_dress(area, segment.fd); }
-    if (error < 0) { return error; }
+    if (error != 0) { return error; }
     uint64_t there = bytes_for(segment.map.geometry, segment.soft_end());
     os::operations.populate(segment.map.base, size_t(there), os::Access::read_write);
     fill_header(area, segment);
@@ -173,9 +173,7 @@ int segment_extend(WriterSegment &segment, uint64_t places) {
     }
     if (error < 0) { return error; }
     segment.map.readable = segment_readable(geometry, wanted);
-    if (segment.map.base) {
-        os::operations.populate(segment.map.base + there, size_t(wanted - there), os::Access::read_write);
-    }
+    if (segment.map.base) { os::operations.populate(segment.map.base + there, size_t(wanted - there), os::Access::read_write); }
     return 0;
 }
 

@@ -15,9 +15,7 @@
 namespace speculo::core {
 
 // A word in shared memory. Its value is reached through the operations below only.
-template <class T> struct Shared {
-    std::atomic<T> word;
-};
+template <class T> struct Shared { std::atomic<T> word; };
 
 // A lock-based atomic would use a lock of this process only, and a wider one a compare-exchange, which writes.
 static_assert(std::atomic<uint32_t>::is_always_lock_free && sizeof(Shared<uint32_t>) == 4);

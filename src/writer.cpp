@@ -136,7 +136,9 @@ int check_live(Writer &writer, uint64_t id) {
 const Pending *find_pending_key(const Writer &writer, const Key &key) {
     for (size_t i = writer.pending_count; i-- > 0;) {
         const Pending &pending = writer.pending[i];
-        if ((field_flags(pending.flags) & frame_key) == 0 || pending.hash != key.hash || pending.key_size != key.size) { continue; }
+        if ((field_flags(pending.flags) & frame_key) == 0 || pending.hash != key.hash || pending.key_size != key.size) {
+            continue;
+        }
         const std::byte *bytes = pending.bytes + frame_shape(pending.flags, 0, false).key;
         if (equal_bytes(bytes, key.bytes, key.size)) { return &pending; }
     }

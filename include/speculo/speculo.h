@@ -65,7 +65,7 @@
 #define SPECULO_VERSION_PATCH 0 /**< Of this header. */
 
 /** Number of a version, for comparisons with #SPECULO_VERSION in `#if`. */
-#define SPECULO_VERSION_NUMBER(major, minor, patch) ((major) * 1000000 + (minor) * 1000 + (patch))
+#define SPECULO_VERSION_NUMBER(major, minor, patch) ((major)*1000000 + (minor)*1000 + (patch))
 
 /** Version of this header as a number. */
 #define SPECULO_VERSION SPECULO_VERSION_NUMBER(SPECULO_VERSION_MAJOR, SPECULO_VERSION_MINOR, SPECULO_VERSION_PATCH)

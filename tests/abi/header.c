@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The header alone, twice, as the first thing a C program includes. */
 #include <speculo/speculo.h>
-#include <speculo/speculo.h>
 
 /* What a C program does with it. */
 extern int use(const char *name);
-int use(const char *name)
-{
+int use(const char *name) {
     speculo_area_options options = {0};
     speculo_area *area;
     options.struct_size = sizeof options;

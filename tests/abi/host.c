@@ -20,53 +20,42 @@ struct traces {
     char handlers[32];
 };
 
-static int entries(const char *path)
-{
+static int entries(const char *path) {
     int count = 0;
     DIR *directory = opendir(path);
-    while (directory != NULL && readdir(directory) != NULL)
-        count++;
-    if (directory != NULL)
-        closedir(directory);
+    while (directory != NULL && readdir(directory) != NULL) count++;
+    if (directory != NULL) closedir(directory);
     return count;
 }
 
 /* The next line of a file that contains a word; 0 at its end. */
-static int next_line(FILE *file, const char *word, char *line, int size)
-{
+static int next_line(FILE *file, const char *word, char *line, int size) {
     while (fgets(line, size, file) != NULL) {
-        if (strstr(line, word) != NULL)
-            return 1;
+        if (strstr(line, word) != NULL) return 1;
     }
     line[0] = '\0';
     return 0;
 }
 
-static int mappings_of(const char *area)
-{
+static int mappings_of(const char *area) {
     char line[4096];
     int count = 0;
     FILE *file = fopen("/proc/self/maps", "r");
-    if (file == NULL)
-        return -1;
-    while (next_line(file, area, line, sizeof line))
-        count++;
+    if (file == NULL) return -1;
+    while (next_line(file, area, line, sizeof line)) count++;
     fclose(file);
     return count;
 }
 
-static void find_handlers(char *line, int size)
-{
+static void find_handlers(char *line, int size) {
     FILE *file = fopen("/proc/self/status", "r");
-    if (file == NULL)
-        return;
+    if (file == NULL) return;
     next_line(file, "SigCgt:", line, size);
     line[strcspn(line, "\n")] = '\0';
     fclose(file);
 }
 
-static struct traces look(const char *area)
-{
+static struct traces look(const char *area) {
     struct traces traces;
     memset(&traces, 0, sizeof traces);
     traces.descriptors = entries("/proc/self/fd");
@@ -76,16 +65,14 @@ static struct traces look(const char *area)
     return traces;
 }
 
-static int same(const struct traces *before, const struct traces *after)
-{
+static int same(const struct traces *before, const struct traces *after) {
     printf("descriptors %d, %d; mappings %d, %d; threads %d, %d; handlers %s, %s\n", before->descriptors, after->descriptors,
            before->mappings, after->mappings, before->threads, after->threads, before->handlers, after->handlers);
-    return before->descriptors == after->descriptors && before->mappings == after->mappings && before->threads == after->threads &&
-           strcmp(before->handlers, after->handlers) == 0;
+    return before->descriptors == after->descriptors && before->mappings == after->mappings &&
+           before->threads == after->threads && strcmp(before->handlers, after->handlers) == 0;
 }
 
-static int load_run_unload(const char *path, const char *area)
-{
+static int load_run_unload(const char *path, const char *area) {
     typedef int run_fn(const char *);
     run_fn *run;
     int result;
@@ -96,8 +83,7 @@ static int load_run_unload(const char *path, const char *area)
     }
     *(void **)&run = dlsym(plugin, "plugin_run"); /* what POSIX asks for */
     result = run != NULL ? run(area) : 0;
-    if (result != 1)
-        printf("plugin_run: %d\n", result);
+    if (result != 1) printf("plugin_run: %d\n", result);
     dlclose(plugin);
     if (dlopen(path, RTLD_NOW | RTLD_NOLOAD) != NULL) {
         printf("the plugin cannot be unloaded\n");
@@ -106,13 +92,11 @@ static int load_run_unload(const char *path, const char *area)
     return result == 1;
 }
 
-int main(int argc, char **argv)
-{
+int main(int argc, char **argv) {
     char area[64];
     struct traces before, after;
     int i;
-    if (argc != 2)
-        return 2;
+    if (argc != 2) return 2;
     snprintf(area, sizeof area, "speculo-test-%ld-plugin", (long)getpid());
     before = look(area);
     for (i = 0; i < rounds; i++) {

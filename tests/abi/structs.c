@@ -72,10 +72,8 @@ struct chunk_0_1 {
 
 static int failures;
 
-static void same(const char *what, size_t now, size_t then)
-{
-    if (now == then)
-        return;
+static void same(const char *what, size_t now, size_t then) {
+    if (now == then) return;
     printf("%s: %zu, released as %zu\n", what, now, then);
     failures++;
 }
@@ -85,8 +83,7 @@ static void same(const char *what, size_t now, size_t then)
     (same("offset of " #type "." #field, offsetof(speculo_##type, field), offsetof(struct type##_0_1, field)),                   \
      same("size of " #type "." #field, sizeof((speculo_##type *)0)->field, sizeof((struct type##_0_1 *)0)->field))
 
-static void area_options(void)
-{
+static void area_options(void) {
     SAME_SIZE(area_options);
     SAME_FIELD(area_options, struct_size);
     SAME_FIELD(area_options, capacity);
@@ -101,8 +98,7 @@ static void area_options(void)
     SAME_FIELD(area_options, reserved);
 }
 
-static void area_info(void)
-{
+static void area_info(void) {
     SAME_SIZE(area_info);
     SAME_FIELD(area_info, struct_size);
     SAME_FIELD(area_info, flags);
@@ -124,8 +120,7 @@ static void area_info(void)
     SAME_FIELD(area_info, reserved);
 }
 
-static void chunk_options(void)
-{
+static void chunk_options(void) {
     SAME_SIZE(chunk_options);
     SAME_FIELD(chunk_options, struct_size);
     SAME_FIELD(chunk_options, ttl_ns);
@@ -139,8 +134,7 @@ static void chunk_options(void)
     SAME_FIELD(chunk_options, reserved);
 }
 
-static void chunk(void)
-{
+static void chunk(void) {
     SAME_SIZE(chunk);
     SAME_FIELD(chunk, data);
     SAME_FIELD(chunk, size);
@@ -155,8 +149,7 @@ static void chunk(void)
 }
 
 /* Flags are part of the ABI like the structs. */
-static void flags(void)
-{
+static void flags(void) {
     same("SPECULO_OPEN_READ", SPECULO_OPEN_READ, 0);
     same("SPECULO_OPEN_WRITE", SPECULO_OPEN_WRITE, 1);
     same("SPECULO_OPEN_CREATE", SPECULO_OPEN_CREATE, 2);
@@ -171,8 +164,7 @@ static void flags(void)
     same("SPECULO_CHUNK_JUMPED", SPECULO_CHUNK_JUMPED, 4);
 }
 
-int main(void)
-{
+int main(void) {
     area_options();
     area_info();
     chunk_options();

@@ -5,8 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-int main(void)
-{
+int main(void) {
     char header[64];
     snprintf(header, sizeof header, "%d.%d.%d", SPECULO_VERSION_MAJOR, SPECULO_VERSION_MINOR, SPECULO_VERSION_PATCH);
     printf("build %s, header %s, library %s\n", EXPECTED_VERSION, header, speculo_version());
