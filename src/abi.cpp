@@ -157,7 +157,7 @@ int speculo_area_get_info(speculo_area *area, speculo_area_info *info) noexcept 
 
 int speculo_area_compact(speculo_area *area) noexcept {
     if (int error = check_writer(area); error < 0) { return error; }
-    return writer_of(area).pending_count == 0 ? core::compact(writer_of(area), 0, 0) : -EINVAL;
+    return writer_of(area).pending_count == 0 ? core::compact(writer_of(area), core::Room{}) : -EINVAL;
 }
 
 int speculo_chunk_alloc(speculo_area *area, size_t size, const speculo_chunk_options *options, void **ret_data,

@@ -12,8 +12,14 @@ constexpr uint32_t quiet_before_halving = 4; // generations
 
 // What has to go along.
 struct Survey {
-    uint64_t places; // at most
-    uint64_t keys;
+    uint64_t end = first_place; // place behind it all
+    uint64_t keys = 0;
+
+    // Frames are laid one after the other, as the copy will be: it never takes more room than they have now.
+    void add(uint64_t length, uint32_t payload_offset, uint32_t alignment) {
+        end += padding_before(end, payload_offset, alignment) + length;
+    }
+    uint64_t bytes() const { return end * place_size; }
 };
 
 // Says what is live, at one moment for the whole compaction. Reads the clock only if something expires.
@@ -39,20 +45,25 @@ private:
     uint64_t now_ = 0; // an unknown clock ends nothing
 };
 
-int survey(Writer &writer, Judge &judge, Survey &ret_survey) {
+uint32_t payload_offset_of(const Pending &pending) {
+    return frame_shape(field_flags(pending.flags), pending.key_size, pending.has_long_size).payload;
+}
+
+int survey(Writer &writer, Judge &judge, const Room &request, Survey &ret_survey) {
     FrameWalk walk(writer.current->map, first_place, writer.committed);
     Frame frame;
     int found;
     while ((found = walk.next(frame)) == 1) {
         if (!judge.is_live(frame)) { continue; }
-        ret_survey.places += frame.length + most_padding(frame.alignment);
+        ret_survey.add(frame.length, uint32_t(frame.payload - writer.current->map.bytes(frame.place)), frame.alignment);
         ret_survey.keys += frame.key != nullptr;
     }
     for (size_t i = 0; i < writer.pending_count; ++i) {
         const Pending &pending = writer.pending[i];
-        if (pending.has_frame()) { ret_survey.places += pending.length + most_padding(pending.alignment); }
+        if (pending.has_frame()) { ret_survey.add(pending.length, payload_offset_of(pending), pending.alignment); }
     }
-    ret_survey.keys += writer.pending_keys;
+    ret_survey.add(request.length, request.payload_offset, request.alignment);
+    ret_survey.keys += writer.pending_keys + request.keys;
     return found;
 }
 
@@ -167,10 +178,10 @@ int take_segment(Writer &writer, const Choice &choice, WriterSegment **ret_segme
 
 // The segment to go on in; where the file system is full, one of the size that there is already.
 int take_segment_for(Writer &writer, const Survey &total, WriterSegment **ret_segment) {
-    uint64_t needed = (total.places + first_place) * place_size;
+    uint64_t needed = total.bytes();
     uint64_t capacity = next_capacity(writer, needed);
     if (capacity == 0) { return -ENOSPC; }
-    Choice choice{{}, total.places + first_place};
+    Choice choice{{}, total.end};
     uint64_t slots = key_table_slots(capacity, total.keys, writer.current->map.geometry.table_slots);
     if (!make_geometry(capacity, slots, choice.geometry)) { return -ENOSPC; }
     int error = take_segment(writer, choice, ret_segment);
@@ -241,8 +252,7 @@ void place_pending(Writer &writer) {
     for (size_t i = 0; i < writer.pending_count; ++i) {
         Pending &pending = writer.pending[i];
         if (!pending.has_frame()) { continue; }
-        uint32_t payload_offset = frame_shape(field_flags(pending.flags), pending.key_size, pending.has_long_size).payload;
-        pending.pad_before = padding_before(writer.tail, payload_offset, pending.alignment);
+        pending.pad_before = padding_before(writer.tail, payload_offset_of(pending), pending.alignment);
         pending.pad_after = 0;
         pending.place = writer.tail + pending.pad_before;
         writer.tail = pending.end();
@@ -297,14 +307,14 @@ void publish_end(const SegmentMap &map, uint32_t place, uint64_t generation, uin
     publish_commit(end.commit, commit_word(0));
 }
 
-int compact(Writer &writer, uint64_t request, uint64_t request_keys) {
+int compact(Writer &writer, const Room &request) {
     if (control_is_stale(writer.area)) { return -ESTALE; }
     Judge judge(writer);
-    Survey total{request, request_keys};
-    if (int error = survey(writer, judge, total); error < 0) { return error; }
+    Survey total;
+    if (int error = survey(writer, judge, request, total); error < 0) { return error; }
     WriterSegment *next = nullptr;
     if (int error = take_segment_for(writer, total, &next); error < 0) { return error; }
-    count_quiet(writer, (total.places + first_place) * place_size);
+    count_quiet(writer, total.bytes());
     segment_clear(*next);
     Copy copy{*next};
     copy_live(writer, judge, copy);

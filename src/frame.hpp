@@ -46,13 +46,12 @@ constexpr uint64_t frame_length(uint32_t payload_offset, uint64_t size) {
     return (payload_offset + size + place_size - 1) / place_size;
 }
 
-// Places of padding that a frame at `place` needs in front for its payload's alignment, and the most it can need.
-constexpr uint32_t padding_before(uint32_t place, uint32_t payload_offset, uint32_t alignment) {
+// Places of padding that a frame at `place` needs in front for its payload's alignment.
+constexpr uint32_t padding_before(uint64_t place, uint32_t payload_offset, uint32_t alignment) {
     if (alignment <= place_size) { return 0; }
     uint64_t payload = place * place_size + payload_offset;
     return uint32_t((align_up(payload, alignment) - payload) / place_size);
 }
-constexpr uint32_t most_padding(uint32_t alignment) { return alignment <= place_size ? 0 : uint32_t(alignment / place_size); }
 
 // A frame, every shared field loaded once.
 struct Frame {

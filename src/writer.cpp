@@ -17,9 +17,6 @@ struct Request {
     uint32_t tag;
     uint64_t expires;
     uint32_t payload_offset;
-
-    // Places that it may need, wherever it comes to lie.
-    uint64_t places() const { return pending.length + most_padding(pending.alignment); }
 };
 
 // Room for `more` records, so that the commit needs no memory.
@@ -38,8 +35,10 @@ uint64_t end_at(const Request &request, uint32_t place) {
     return uint64_t(place) + padding_before(place, request.payload_offset, request.pending.alignment) + request.pending.length;
 }
 
+bool needs_slot(const Request &request) { return field_flags(request.pending.flags) & frame_key; }
+
 bool needs_larger_table(const Writer &writer, const Request &request) {
-    if ((field_flags(request.pending.flags) & frame_key) == 0) { return false; }
+    if (!needs_slot(request)) { return false; }
     return key_table_is_full(writer.current->map.geometry.table_slots, writer.keys + writer.pending_keys + 1);
 }
 
@@ -52,7 +51,8 @@ bool is_worth_compacting(const Writer &writer) {
 }
 
 int compact_for(Writer &writer, const Request &request) {
-    return compact(writer, request.places(), field_flags(request.pending.flags) & frame_key ? 1 : 0);
+    const Pending &pending = request.pending;
+    return compact(writer, Room{pending.length, request.payload_offset, pending.alignment, needs_slot(request) ? 1u : 0u});
 }
 
 void compact_early(Writer &writer, const Request &request) {
@@ -102,12 +102,13 @@ uint32_t flags_of(const speculo_chunk_options &options, bool expires) {
 }
 
 // Whether a frame of that size could ever fit, whatever is removed.
-bool can_ever_fit(const Writer &writer, uint64_t size, uint32_t payload_offset) {
+bool can_ever_fit(const Writer &writer, uint64_t size, uint32_t payload_offset, uint32_t alignment) {
     const ControlPage &control = *writer.area.control;
     uint64_t most = peek(control.max_capacity);
     if (peek(control.capacity) > most) { most = peek(control.capacity); }
     if (writer.current->map.geometry.capacity > most) { most = writer.current->map.geometry.capacity; }
-    return size <= most && frame_length(payload_offset, size) <= most / place_size - first_place;
+    uint64_t begin = first_place + padding_before(first_place, payload_offset, alignment);
+    return size <= most && begin + frame_length(payload_offset, size) <= most / place_size;
 }
 
 Pending *find_pending(Writer &writer, uint64_t id) {
@@ -228,7 +229,7 @@ int writer_alloc(Writer &writer, uint64_t size, const speculo_chunk_options &opt
     request.tag = options.tag;
     wanted.has_long_size = needs_long_size(size);
     request.payload_offset = frame_shape(field_flags(wanted.flags), wanted.key_size, wanted.has_long_size).payload;
-    if (!can_ever_fit(writer, size, request.payload_offset)) { return -EMSGSIZE; }
+    if (!can_ever_fit(writer, size, request.payload_offset, wanted.alignment)) { return -EMSGSIZE; }
     wanted.length = frame_length(request.payload_offset, size);
     if (options.key) { wanted.hash = key_hash(hash_seed(writer), options.key, options.key_size); }
     if (int error = reserve_records(writer, 1); error < 0) { return error; }

@@ -91,9 +91,17 @@ void pending_clear(Writer &writer);
 
 // ---- compact.cpp ----
 
-// Copies what is live into another segment and switches to it, if the pending frames and `request` more places then fit, and
-// `request_keys` more keys. After a failure nothing has changed.
-int compact(Writer &writer, uint64_t request, uint64_t request_keys);
+// A frame that needs room.
+struct Room {
+    uint64_t length; // places
+    uint32_t payload_offset;
+    uint32_t alignment; // of the payload
+    uint64_t keys;      // slots in the key table
+};
+
+// Copies what is live into another segment and switches to it, if what is pending and `request` then fit behind it. After a
+// failure nothing has changed.
+int compact(Writer &writer, const Room &request);
 
 // Publishes END in a retired segment: readers go on in the segment of `generation` in `slot`.
 void publish_end(const SegmentMap &map, uint32_t place, uint64_t generation, uint32_t slot, uint32_t incarnation);
