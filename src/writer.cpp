@@ -161,13 +161,12 @@ int check_key(const Writer &writer, const Key &key) {
 }
 
 // Claims room for a frame of the writer's own: within the capacity, or in the reserve up to `reserve_end`, or after a compaction.
+// The key of a removal has its slot already.
 int make_room_in_reserve(Writer &writer, const Request &request, uint32_t reserve_end) {
     uint64_t end = end_at(request, writer.tail);
-    if (!needs_larger_table(writer, request)) {
-        if (end <= writer.current->soft_end()) { return 0; }
-        if (end <= writer.current->map.geometry.chunk_end && segment_extend(*writer.current, end) == 0) { return 0; }
-        if (end <= reserve_end) { return 0; }
-    }
+    if (end <= writer.current->soft_end()) { return 0; }
+    if (end <= writer.current->map.geometry.chunk_end && segment_extend(*writer.current, end) == 0) { return 0; }
+    if (end <= reserve_end) { return 0; }
     int error = compact_for(writer, request);
     return error == -EMSGSIZE ? -ENOSPC : error;
 }
