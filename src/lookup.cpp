@@ -51,6 +51,14 @@ int find_key(const SegmentMap &map, uint32_t end, const Key &key, Frame &ret_fra
     return ret_frame.is_chunk() && is_current(map, ret_frame, end);
 }
 
+int find_key_in(const Attachment &attachment, SegmentMap &map, uint32_t end, const Key &key, Frame &ret_frame) {
+    for (;;) {
+        int found = find_key(map, end, key, ret_frame);
+        int grown = found == -EBADMSG ? attachment_measure(attachment, map) : 0;
+        if (grown <= 0) { return grown < 0 ? grown : found; }
+    }
+}
+
 int reader_read_key(Reader &reader, const void *key, size_t key_size, speculo_chunk *ret_chunk) {
     if (int error = move_key_segment(reader); error < 0) { return error; }
     ++reader.key_serial;
@@ -59,7 +67,7 @@ int reader_read_key(Reader &reader, const void *key, size_t key_size, speculo_ch
     Key wanted{static_cast<const std::byte *>(key), uint32_t(key_size),
                key_hash(peek(reader.area.control->area_id[0]), key, key_size)};
     Frame frame;
-    int found = find_key(segment.map, reader.key_end, wanted, frame);
+    int found = find_key_in(segment, segment.map, reader.key_end, wanted, frame);
     if (found <= 0) { return found; }
     if (is_expired(reader, frame.expires)) { return 0; }
     fill_view(*ret_chunk, frame, segment, ViewKind::key, reader.number, reader.key_serial);

@@ -150,11 +150,17 @@ void attachment_unpin(Attachment *attachment) {
 }
 
 int attachment_refresh(Attachment &attachment) {
+    int grown = attachment_measure(attachment, attachment.map);
+    return grown < 0 ? grown : 0;
+}
+
+int attachment_measure(const Attachment &attachment, SegmentMap &map) {
     os::FileStatus status;
     if (int error = os::operations.status(attachment.lock.fd, &status); error < 0) { return error; }
-    uint32_t readable = segment_readable(attachment.map.geometry, status.size);
-    if (readable > attachment.map.readable) { attachment.map.readable = readable; }
-    return 0;
+    uint32_t readable = segment_readable(map.geometry, status.size);
+    if (readable <= map.readable) { return 0; }
+    map.readable = readable;
+    return 1;
 }
 
 void attachments_close(Attachments &attachments) {

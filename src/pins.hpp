@@ -41,6 +41,8 @@ void attachment_unpin(Attachment *attachment);
 
 // Looks how far the object has grown. 0, or -ESTALE.
 int attachment_refresh(Attachment &attachment);
+// The same for a map that may be a copy of the attachment's: 1 it has grown, 0, or an error.
+int attachment_measure(const Attachment &attachment, SegmentMap &map);
 
 // Forgets the cached mappings; those that are pinned stay until unpinned.
 void attachments_close(Attachments &attachments);

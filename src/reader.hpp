@@ -72,6 +72,8 @@ void cursor_end(Reader &reader);
 
 // The version of a key that is visible at `end`, expiry aside: 1 and its frame, 0 none, or -EBADMSG.
 int find_key(const SegmentMap &map, uint32_t end, const Key &key, Frame &ret_frame);
+// The same, with a map of the attachment's that may be too short by now: the way to the version begins at newer ones.
+int find_key_in(const Attachment &attachment, SegmentMap &map, uint32_t end, const Key &key, Frame &ret_frame);
 
 int reader_read_key(Reader &reader, const void *key, size_t key_size, speculo_chunk *ret_chunk);
 int reader_is_live(Reader &reader, const speculo_chunk &chunk);

@@ -94,7 +94,7 @@ int snapshot_next(speculo_snapshot &snapshot, speculo_chunk *ret_chunk) {
 int snapshot_key(speculo_snapshot &snapshot, const void *key, size_t key_size, speculo_chunk *ret_chunk) {
     Key wanted{static_cast<const std::byte *>(key), uint32_t(key_size), key_hash(snapshot.seed, key, key_size)};
     Frame frame;
-    int found = find_key(snapshot.map, snapshot.end, wanted, frame);
+    int found = find_key_in(*snapshot.segment, snapshot.map, snapshot.end, wanted, frame);
     if (found <= 0) { return found; }
     if (!is_visible(snapshot, frame)) { return 0; }
     fill(snapshot, frame, ret_chunk);
