@@ -1,0 +1,319 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Which segment a compaction goes to: used again, replaced because somebody looks at it, or waited for.
+#include "writer.hpp"
+
+#include <cerrno>
+
+#include <algorithm>
+
+#include "faults.hpp"
+#include "writing.hpp"
+
+namespace {
+
+using namespace speculo;
+using namespace speculo::test;
+
+constexpr uint64_t small = 64 << 10; // capacity
+
+class CompactChoice : public testing::Test {
+protected:
+    AreaName name_;
+    Handle writer_ = make_area(name_, small);
+
+    void reopen(const AreaOptions &options) {
+        writer_.close();
+        writer_ = open_area(name_, SPECULO_OPEN_WRITE, &options);
+    }
+    uint64_t generation() { return inside(writer_).current->generation; }
+    uint32_t incarnation() { return inside(writer_).current->incarnation; }
+    void compact(int times) {
+        for (int i = 0; i < times; ++i) { compact_now(writer_); }
+    }
+};
+
+TEST_F(CompactChoice, segments_are_used_in_turn) {
+    commit_chunk(writer_, "live");
+    fill_segment(writer_, 1000, transient());
+    compact(2);
+    EXPECT_EQ(info_of(writer_).segments, 3u);
+    std::vector<std::string> files = name_.files();
+    std::sort(files.begin(), files.end());
+    for (int i = 0; i < 12; ++i) {
+        uint32_t slot = inside(writer_).current->slot;
+        fill_segment(writer_, 1000, transient()); // steps of memory are there or are made
+        compact(1);
+        EXPECT_EQ(inside(writer_).current->slot, (slot + 1) % 3);
+        EXPECT_EQ(generation(), uint64_t(i) + 4);
+        EXPECT_EQ(info_of(writer_).segments, 3u);
+        std::vector<std::string> now = name_.files();
+        std::sort(now.begin(), now.end());
+        EXPECT_EQ(now == files, os::has_range_locks); // else each is a fresh one
+    }
+    EXPECT_EQ(incarnation(), os::has_range_locks ? 1u : 5u);
+    EXPECT_EQ(live_ids(name_), (Ids{1}));
+}
+
+TEST_F(CompactChoice, memory_does_not_grow) {
+    uint64_t memory = 0;
+    for (int i = 0; i < 12; ++i) {
+        fill_segment(writer_, 1000, transient());
+        compact(1);
+        if (i == 3) { memory = info_of(writer_).memory; }
+        if (i > 3) { EXPECT_LE(info_of(writer_).memory, memory); }
+    }
+    EXPECT_LE(memory, 3 * (small + (16 << 10)));
+}
+
+TEST_F(CompactChoice, P7_P4_pinned_segment_is_replaced) {
+    commit_key(writer_, "k", "pinned");
+    Handle reader = open_reader(name_, SPECULO_OPEN_NO_CURSOR);
+    speculo_chunk chunk{};
+    ASSERT_EQ(speculo_read_key(reader, "k", 1, &chunk), 1);
+    ASSERT_EQ(speculo_chunk_hold(reader, &chunk), 0);
+    for (int i = 0; i < 9; ++i) {
+        commit_key(writer_, "k", std::string(6, char('a' + i)));
+        fill_segment(writer_, 1000, transient()); // would overwrite everything
+        compact(1);
+        EXPECT_EQ(info_of(writer_).segments, std::min(i + 2, 3) + 0u);
+        EXPECT_EQ(seen(chunk).payload, "pinned");
+    }
+    uint32_t slot_of_pinned = 0;
+    uint32_t replaced = core::slot_incarnation(core::peek(inside(writer_).area.control->slots[slot_of_pinned]));
+    EXPECT_EQ(replaced, os::has_range_locks ? 2u : 4u); // once: then the fresh one is used again
+    speculo_chunk_release(&chunk);
+    EXPECT_EQ(value_of(reader, "k"), std::string(6, 'i'));
+}
+
+TEST_F(CompactChoice, replaced_object_is_not_entered_any_more) {
+    commit_chunk(writer_, "a");
+    Handle pinning = open_reader(name_);
+    core::WriterSegment *pinned = inside(writer_).current;
+    core::SegmentMap map{};
+    os::operations.map(pinned->fd, pinned->map.geometry.size, os::Access::read, reinterpret_cast<void **>(&map.base));
+    compact(2);
+    EXPECT_EQ(core::peek(map.header().generation), 1u); // history
+    compact(1);
+    EXPECT_EQ(core::peek(map.header().generation), 0u);
+    EXPECT_EQ(ids_of(read_all(pinning)), (Ids{1}));
+    os::operations.unmap(map.base, pinned->map.geometry.size);
+}
+
+TEST_F(CompactChoice, segment_of_another_size_is_replaced) {
+    compact(2);
+    AreaOptions larger(2 * small);
+    reopen(larger);
+    for (int i = 0; i < 3; ++i) {
+        compact(1);
+        EXPECT_EQ(inside(writer_).current->map.geometry.capacity, 2 * small);
+        EXPECT_EQ(incarnation(), 2u);
+    }
+    compact(1);
+    EXPECT_EQ(incarnation(), os::has_range_locks ? 2u : 3u);
+    EXPECT_EQ(info_of(writer_).segments, 3u);
+}
+
+TEST_F(CompactChoice, number_of_segments_can_change) {
+    commit_chunk(writer_, "live");
+    for (uint32_t segments : {5u, 2u, 16u, 3u}) {
+        AreaOptions options;
+        options.segments = segments;
+        reopen(options);
+        compact(1); // fewer: from now on; more: one by one
+        EXPECT_LE(info_of(writer_).segments, segments);
+        compact(16);
+        EXPECT_EQ(info_of(writer_).segments, segments);
+        EXPECT_EQ(size_t(std::count_if(std::begin(inside(writer_).segments), std::end(inside(writer_).segments),
+                                       [](auto *segment) { return segment != nullptr; })), segments);
+        EXPECT_EQ(live_ids(name_), (Ids{1}));
+    }
+    writer_.close();
+    writer_ = open_writer(name_);
+    compact(3);
+    EXPECT_EQ(info_of(writer_).segments, 3u);
+}
+
+// A cursor in generation g finds its successor until g + n + 1 is begun.
+TEST_F(CompactChoice, P5_cursor_finds_its_successor_for_a_whole_round) {
+    for (uint32_t behind = 1; behind <= 4; ++behind) {
+        Handle reader = open_reader(name_, SPECULO_OPEN_AT_END);
+        uint64_t first = inside(writer_).next_id;
+        for (uint32_t i = 0; i < behind; ++i) {
+            commit_chunk(writer_, "t", transient());
+            compact(1);
+        }
+        commit_chunk(writer_, "t", transient());
+        Ids expected;
+        for (uint64_t id = first; id <= first + behind; ++id) { expected.push_back(id); }
+        Ids found = ids_of(read_all(reader));
+        bool is_round_behind = behind > 3;
+        EXPECT_EQ(info_of(reader).jumps, is_round_behind ? 1u : 0u);
+        EXPECT_EQ(found, is_round_behind ? (Ids{first, first + behind}) : expected);
+    }
+}
+
+// ---- lossless ---------------------------------------------------------------------------------------------------------------
+
+class CompactLossless : public testing::Test {
+protected:
+    AreaName name_;
+    Handle writer_;
+
+    // Where it cannot be, says so and is done.
+    bool make(uint32_t segments) {
+        AreaOptions options(small);
+        options.flags = SPECULO_AREA_LOSSLESS;
+        options.segments = segments;
+        if (os::has_range_locks) {
+            writer_ = make_area(name_, options);
+            return true;
+        }
+        EXPECT_EQ(try_open(name_, SPECULO_OPEN_WRITE | SPECULO_OPEN_CREATE, &options), -EOPNOTSUPP);
+        EXPECT_TRUE(name_.files().empty());
+        return false;
+    }
+
+    void next_segment() {
+        commit_chunk(writer_, "t", transient());
+        compact_now(writer_);
+    }
+    uint64_t generation() { return inside(writer_).current->generation; }
+};
+
+TEST_F(CompactLossless, waits_exactly_while_a_cursor_is_in_the_oldest) {
+    for (uint32_t segments : {2u, 3u, 4u}) {
+        if (!make(segments)) { return; }
+        Handle reader = open_reader(name_);
+        for (uint32_t i = 1; i < segments; ++i) { next_segment(); }
+        ASSERT_EQ(generation(), segments);
+        commit_chunk(writer_, "t", transient());
+        for (int i = 0; i < 3; ++i) {
+            EXPECT_EQ(speculo_area_compact(writer_), -EAGAIN);
+            EXPECT_EQ(generation(), segments);
+        }
+        speculo_chunk chunk{};
+        EXPECT_EQ(speculo_read_next(reader, &chunk), 1);
+        EXPECT_EQ(speculo_area_compact(writer_), -EAGAIN); // it has read all of it, but not left it
+        EXPECT_EQ(speculo_read_next(reader, &chunk), 1);   // now it has
+        compact_now(writer_);
+        EXPECT_EQ(speculo_area_compact(writer_), -EAGAIN); // until it leaves the next one
+        EXPECT_EQ(read_all(reader).size(), segments - 2);
+        EXPECT_EQ(info_of(reader).skipped, 0u);
+        writer_.close(), reader.close();
+        EXPECT_EQ(speculo_area_remove(name_.c_str()), 0);
+    }
+}
+
+TEST_F(CompactLossless, alloc_gives_EAGAIN_and_changes_nothing) {
+    if (!make(2)) { return; }
+    Handle reader = open_reader(name_);
+    fill_segment(writer_, 1000, transient());
+    commit_chunk(writer_, std::string(1000, 'x'), transient()); // in the second one
+    fill_segment(writer_, 1000, transient());
+    uint64_t pending = put_chunk(writer_, "pending");
+    uint64_t used = info_of(writer_).used;
+    EXPECT_EQ(try_alloc(writer_, 1000), -EAGAIN);
+    EXPECT_EQ(info_of(writer_).used, used);
+    EXPECT_EQ(generation(), 2u);
+    commit(writer_);
+    EXPECT_EQ(try_alloc(writer_, 1000), -EAGAIN);
+    Ids all = ids_of(read_all(reader));
+    EXPECT_EQ(all.size(), pending); // transient ones, all of them
+    EXPECT_EQ(try_alloc(writer_, 1000), 0);
+    EXPECT_EQ(generation(), 3u);
+}
+
+TEST_F(CompactLossless, ENOSPC_goes_first_where_waiting_would_not_help) {
+    if (!make(2)) { return; }
+    commit_chunk(writer_, std::string(40000, 'l'));
+    Handle reader = open_reader(name_);
+    compact_now(writer_);
+    EXPECT_EQ(speculo_area_compact(writer_), -EAGAIN);
+    EXPECT_EQ(try_alloc(writer_, 30000), -ENOSPC);
+    EXPECT_EQ(try_alloc(writer_, small), -EMSGSIZE);
+}
+
+TEST_F(CompactLossless, closing_reader_lets_the_writer_go_on) {
+    if (!make(2)) { return; }
+    Handle reader = open_reader(name_);
+    next_segment();
+    EXPECT_EQ(speculo_area_compact(writer_), -EAGAIN);
+    reader.close();
+    next_segment();
+    EXPECT_EQ(generation(), 3u);
+    EXPECT_EQ(inside(writer_).current->incarnation, 1u); // used again
+}
+
+TEST_F(CompactLossless, seek_leaves_the_segment) {
+    if (!make(2)) { return; }
+    Handle reader = open_reader(name_);
+    next_segment();
+    EXPECT_EQ(speculo_area_compact(writer_), -EAGAIN);
+    EXPECT_EQ(speculo_seek(reader, 0), 0);
+    compact_now(writer_);
+}
+
+TEST_F(CompactLossless, P4_views_and_holds_cost_an_object_but_do_not_hold_back) {
+    if (!make(2)) { return; }
+    commit_key(writer_, "k", "v");
+    Handle reader = open_reader(name_, SPECULO_OPEN_NO_CURSOR);
+    EXPECT_EQ(value_of(reader, "k"), "v"); // stays in that segment
+    speculo_snapshot *snapshot = nullptr;
+    ASSERT_EQ(speculo_snapshot_open(reader, &snapshot), 0);
+    for (int i = 0; i < 6; ++i) { next_segment(); }
+    EXPECT_EQ(generation(), 7u);
+    EXPECT_EQ(core::slot_incarnation(core::peek(inside(writer_).area.control->slots[0])), 2u);
+    speculo_chunk chunk{};
+    EXPECT_EQ(speculo_snapshot_next(snapshot, &chunk), 1);
+    EXPECT_EQ(seen(chunk).payload, "v");
+    speculo_snapshot_close(snapshot);
+}
+
+TEST_F(CompactLossless, P5_cursor_gets_every_transient_chunk) {
+    if (!make(3)) { return; }
+    Handle reader = open_reader(name_);
+    Ids written, read;
+    for (int i = 0; i < 2000; ++i) {
+        ChunkOptions options = transient();
+        void *data = nullptr;
+        uint64_t id = 0;
+        int error;
+        while ((error = speculo_chunk_alloc(writer_, 900, &options, &data, &id)) == -EAGAIN) {
+            speculo_chunk chunk{};
+            ASSERT_EQ(speculo_read_next(reader, &chunk), 1);
+            EXPECT_EQ(chunk.skipped, 0u);
+            read.push_back(chunk.id);
+        }
+        ASSERT_EQ(error, 0);
+        commit(writer_);
+        written.push_back(id);
+    }
+    for (uint64_t id : ids_of(read_all(reader))) { read.push_back(id); }
+    EXPECT_EQ(read, written);
+    EXPECT_GT(generation(), 20u);
+    EXPECT_EQ(info_of(writer_).segments, 3u);
+    EXPECT_EQ(info_of(reader).jumps, 0u);
+}
+
+// Other sizes and fewer segments do not take anything from a cursor either.
+TEST_F(CompactLossless, change_of_size_or_number_waits_as_well) {
+    if (!make(3)) { return; }
+    Handle reader = open_reader(name_);
+    next_segment(), next_segment();
+    writer_.close();
+    AreaOptions options(2 * small);
+    options.segments = 2;
+    writer_ = open_area(name_, SPECULO_OPEN_WRITE, &options);
+    EXPECT_EQ(speculo_area_compact(writer_), -EAGAIN);
+    EXPECT_EQ(read_all(reader).size(), 2u);
+    Handle second = open_reader(name_);
+    next_segment();
+    EXPECT_EQ(inside(writer_).current->map.geometry.capacity, 2 * small);
+    EXPECT_EQ(info_of(writer_).segments, 2u);
+    EXPECT_EQ(speculo_area_compact(writer_), -EAGAIN);
+    EXPECT_EQ(read_all(second).size(), 1u);
+    EXPECT_EQ(read_all(reader).size(), 1u);
+    compact_now(writer_);
+}
+
+} // namespace
