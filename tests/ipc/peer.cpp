@@ -45,6 +45,7 @@ const char *name;
 speculo_area *writer;
 std::deque<Reader> readers;
 uint64_t written_lasting, written_versions, newest_id;
+uint64_t stamp; // of this process's chunks
 
 // ---- lines -----------------------------------------------------------------------------------------------------------------------
 
@@ -120,7 +121,7 @@ int write_one(size_t size, Kind kind, speculo_chunk_options &options) {
     options.flags = kind == passing ? SPECULO_CHUNK_TRANSIENT : 0;
     if (int error = speculo_chunk_alloc(writer, size, &options, &data, &id); error < 0) { return error; }
     uint64_t value = kind == lasting ? ++written_lasting : kind == keyed ? ++written_versions : 0;
-    fill_payload(data, size, id, uint64_t(getpid()), value);
+    fill_payload(data, size, id, stamp, value);
     newest_id = id;
     return speculo_commit(writer);
 }
@@ -149,12 +150,15 @@ uint64_t generation() {
     return speculo_area_get_info(writer, &info) == 0 ? info.generation : 0;
 }
 
-// cross COUNT SIZE: passing chunks, until so many compactions have come
+// cross COUNT SIZE: passing chunks, until so many compactions have come, and a few more
 void cross(const Command &command) {
     speculo_chunk_options options{};
     options.struct_size = sizeof options;
+    constexpr int few = 16; // asking for the generation costs more than a chunk
     for (uint64_t end = generation() + command.number(0); generation() < end;) {
-        if (int error = write_one(command.number(1), passing, options); error < 0) { return answer_error(error); }
+        for (int i = 0; i < few; ++i) {
+            if (int error = write_one(command.number(1), passing, options); error < 0) { return answer_error(error); }
+        }
     }
     answer("ok newest=%" PRIu64, newest_id);
 }
@@ -281,7 +285,7 @@ void look_again(const Command &) {
     answer("ok id=%" PRIu64, readers.front().view.id);
 }
 
-// pass MS: what of the chunks in the current segment is visible now, by the first handle's snapshot
+// count: how many chunks are live now, by a snapshot of the first handle's
 void count_live(const Command &) {
     speculo_snapshot *all;
     if (int error = speculo_snapshot_open(readers.front().area, &all); error < 0) { return answer_error(error); }
@@ -422,6 +426,7 @@ void obey(char *line) {
 int main(int argc, char **argv) {
     if (argc != 2) { return 2; }
     name = argv[1];
+    stamp = uint64_t(getpid());
     char line[512];
     while (std::fgets(line, sizeof line, stdin)) { obey(line); }
     return 0;
