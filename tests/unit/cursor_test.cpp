@@ -1,0 +1,340 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// A reader's cursor: what it delivers, in which order, what it says it has passed, and where a seek puts it.
+#include <gtest/gtest.h>
+
+#include "faults.hpp"
+#include "probe.hpp"
+#include "writing.hpp"
+
+namespace {
+
+using namespace speculo;
+using namespace speculo::test;
+
+constexpr uint64_t capacity = 16 << 10;
+constexpr uint64_t above_all_ids = (uint64_t(1) << 56) + 1;
+
+Ids next_ids(speculo_area *reader) { return ids_of(read_all(reader)); }
+
+// The next view, which must be there.
+speculo_chunk next_of(speculo_area *reader) {
+    speculo_chunk chunk{};
+    EXPECT_EQ(speculo_read_next(reader, &chunk), 1);
+    return chunk;
+}
+
+uint64_t skipped_by(speculo_area *reader) { return info_of(reader).skipped; }
+
+class Cursor : public testing::Test {
+protected:
+    uint64_t put(const ChunkOptions &options = {}) { return commit_chunk(writer, "x", options); }
+
+    AreaName name;
+    Handle writer = make_area(name, capacity);
+    Handle reader = open_reader(name);
+};
+
+// ---- the stream -------------------------------------------------------------------------------------------------------------
+
+TEST_F(Cursor, P6_delivers_in_commit_order_each_once) {
+    Ids written;
+    for (int i = 0; i < 50; ++i) {
+        for (int j = 0; j <= i % 3; ++j) { written.push_back(put_chunk(writer, std::to_string(i))); }
+        commit(writer);
+    }
+    EXPECT_EQ(next_ids(reader), written);
+    EXPECT_EQ(next_ids(reader), Ids{});
+    EXPECT_EQ(skipped_by(reader), 0u);
+}
+
+TEST_F(Cursor, P6_delivers_in_commit_order_each_once_across_compactions) {
+    Ids written, read;
+    for (int i = 0; i < 40; ++i) {
+        written.push_back(put());
+        if (i % 5 == 4) { compact_now(writer); }
+        if (i % 7 == 6) {
+            for (uint64_t id : next_ids(reader)) { read.push_back(id); }
+        }
+    }
+    for (uint64_t id : next_ids(reader)) { read.push_back(id); }
+    EXPECT_EQ(read, written);
+    EXPECT_EQ(info_of(reader).jumps, 0u);
+    EXPECT_EQ(skipped_by(reader), 0u);
+}
+
+TEST_F(Cursor, shows_what_the_writer_said_of_a_chunk) {
+    std::string key = "name";
+    ChunkOptions options;
+    options.with_key(key);
+    options.tag = 77;
+    options.alignment = 256;
+    options.flags = SPECULO_CHUNK_TRANSIENT;
+    uint64_t before = speculo_now();
+    options.ttl_ns = 3600 * uint64_t(1000000000);
+    commit_chunk(writer, "payload", options);
+    speculo_chunk view = next_of(reader);
+    EXPECT_EQ(seen(view).payload, "payload");
+    EXPECT_EQ(seen(view).key, key);
+    EXPECT_EQ(view.tag, 77u);
+    EXPECT_EQ(reinterpret_cast<uintptr_t>(view.data) % 256, 0u);
+    EXPECT_EQ(view.flags, SPECULO_CHUNK_TRANSIENT);
+    EXPECT_GE(view.expires_ns, before + options.ttl_ns);
+    commit_chunk(writer, "");
+    view = next_of(reader);
+    EXPECT_EQ(view.size, 0u);
+    EXPECT_NE(view.data, nullptr);
+    EXPECT_EQ(view.key, nullptr);
+    EXPECT_EQ(view.expires_ns, 0u);
+    EXPECT_EQ(view.flags, 0u);
+}
+
+TEST_F(Cursor, outputs_stay_untouched_when_nothing_is_there) {
+    speculo_chunk chunk{};
+    chunk.id = 4711;
+    EXPECT_EQ(speculo_read_next(reader, &chunk), 0);
+    EXPECT_EQ(chunk.id, 4711u);
+}
+
+TEST_F(Cursor, does_not_see_what_is_not_committed) {
+    put_chunk(writer, "a");
+    put_chunk(writer, "b");
+    EXPECT_EQ(next_ids(reader), Ids{});
+    EXPECT_EQ(speculo_rollback(writer), 0);
+    EXPECT_EQ(next_ids(reader), Ids{});
+    put_chunk(writer, "c");
+    commit(writer);
+    EXPECT_EQ(next_ids(reader), Ids{1});
+}
+
+TEST_F(Cursor, passes_padding_and_markers_unseen) {
+    uint64_t a = put(aligned(4096));
+    uint64_t b = put(aligned(1024));
+    EXPECT_EQ(next_ids(reader), (Ids{a, b}));
+    EXPECT_EQ(speculo_chunk_obsolete(writer, a), 0);
+    commit(writer);
+    uint64_t c = put();
+    speculo_chunk view = next_of(reader);
+    EXPECT_EQ(view.id, c);
+    EXPECT_EQ(view.skipped, 0u);
+}
+
+// ---- what is hidden ---------------------------------------------------------------------------------------------------------
+
+TEST_F(Cursor, P5_passes_superseded_ones_and_tells_how_many) {
+    uint64_t a = put(), b = put(), c = put(superseding(a));
+    put(superseding(b));
+    uint64_t e = put(superseding(c));
+    speculo_chunk view = next_of(reader);
+    EXPECT_EQ(view.id, 4u);
+    EXPECT_EQ(view.skipped, 3u);
+    view = next_of(reader);
+    EXPECT_EQ(view.id, e);
+    EXPECT_EQ(view.skipped, 0u);
+    EXPECT_EQ(skipped_by(reader), 3u);
+}
+
+TEST_F(Cursor, P5_counts_hidden_ones_at_the_end_before_another_is_delivered) {
+    uint64_t a = put(), b = put();
+    EXPECT_EQ(speculo_chunk_obsolete(writer, a), 0);
+    EXPECT_EQ(speculo_chunk_obsolete(writer, b), 0);
+    commit(writer);
+    EXPECT_EQ(next_ids(reader), Ids{});
+    EXPECT_EQ(skipped_by(reader), 2u); // passed, though no view has told yet
+    put();
+    EXPECT_EQ(next_of(reader).skipped, 2u);
+    EXPECT_EQ(skipped_by(reader), 2u); // not twice
+}
+
+TEST_F(Cursor, what_was_delivered_is_not_taken_back) {
+    uint64_t a = put();
+    EXPECT_EQ(next_of(reader).id, a);
+    uint64_t b = put(superseding(a));
+    speculo_chunk view = next_of(reader);
+    EXPECT_EQ(view.id, b);
+    EXPECT_EQ(view.skipped, 0u);
+}
+
+TEST_F(Cursor, tells_removals) {
+    commit_key(writer, "k", "value");
+    EXPECT_EQ(next_ids(reader), Ids{1});
+    EXPECT_EQ(remove_key(writer, "k"), 0);
+    commit(writer);
+    speculo_chunk view = next_of(reader);
+    EXPECT_EQ(view.id, 2u);
+    EXPECT_EQ(view.flags & SPECULO_CHUNK_REMOVED, SPECULO_CHUNK_REMOVED);
+    EXPECT_EQ(seen(view).key, "k");
+    EXPECT_EQ(view.size, 0u);
+    EXPECT_EQ(view.skipped, 0u);
+}
+
+TEST_F(Cursor, a_removal_is_superseded_by_the_next_version) {
+    commit_key(writer, "k", "one");
+    EXPECT_EQ(remove_key(writer, "k"), 0);
+    commit(writer);
+    uint64_t last = commit_key(writer, "k", "two");
+    speculo_chunk view = next_of(reader);
+    EXPECT_EQ(view.id, last);
+    EXPECT_EQ(view.skipped, 2u);
+}
+
+// A word may come from a batch that died before it was committed: what it names lies at or beyond the end.
+TEST_F(Cursor, successor_word_of_a_dead_batch_hides_nothing) {
+    uint64_t a = put(), b = put();
+    SegmentProbe segment = current_segment(name);
+    core::store_successor(segment.frame_of(a).successor, segment.end());
+    core::store_successor(segment.frame_of(b).successor, segment.end() + 2);
+    EXPECT_EQ(next_ids(reader), (Ids{a, b}));
+}
+
+TEST_F(Cursor, successor_word_hides_once_its_batch_is_committed) {
+    uint64_t a = put();
+    SegmentProbe segment = current_segment(name);
+    core::store_successor(segment.frame_of(a).successor, segment.end());
+    uint64_t b = put(); // lies where the word points
+    EXPECT_EQ(next_ids(reader), Ids{b});
+    EXPECT_EQ(skipped_by(reader), 1u);
+}
+
+// ---- where it begins --------------------------------------------------------------------------------------------------------
+
+TEST_F(Cursor, late_one_begins_with_what_is_stored) {
+    uint64_t a = put(), b = put(transient()), c = put();
+    compact_now(writer);
+    uint64_t d = put();
+    Handle late = open_reader(name);
+    EXPECT_EQ(next_of(late).skipped, 0u); // ids before its first position do not count
+    speculo_chunk view = next_of(late);
+    EXPECT_EQ(view.id, c);
+    EXPECT_EQ(view.skipped, 1u); // the transient one between them was dropped
+    EXPECT_EQ(next_ids(late), Ids{d});
+    EXPECT_EQ(next_ids(reader), (Ids{a, b, c, d}));
+}
+
+TEST_F(Cursor, first_position_counts_from_the_first_frame_there) {
+    uint64_t a = put();
+    put();
+    put(superseding(a));
+    compact_now(writer); // 1 is gone, 2 the first
+    Handle late = open_reader(name);
+    speculo_chunk view = next_of(late);
+    EXPECT_EQ(view.id, 2u);
+    EXPECT_EQ(view.skipped, 0u);
+    EXPECT_EQ(skipped_by(late), 0u);
+}
+
+TEST_F(Cursor, in_an_emptied_area_counts_from_the_next_id) {
+    for (int i = 0; i < 5; ++i) { put(transient()); }
+    compact_now(writer);
+    Handle late = open_reader(name);
+    EXPECT_EQ(next_ids(late), Ids{});
+    uint64_t id = put();
+    EXPECT_EQ(id, 6u);
+    EXPECT_EQ(next_of(late).skipped, 0u);
+}
+
+TEST_F(Cursor, AT_END_begins_behind_the_newest_chunk) {
+    put();
+    uint64_t b = put();
+    Handle late = open_reader(name, SPECULO_OPEN_AT_END);
+    EXPECT_EQ(next_ids(late), Ids{});
+    uint64_t c = put(superseding(b));
+    speculo_chunk view = next_of(late);
+    EXPECT_EQ(view.id, c);
+    EXPECT_EQ(view.skipped, 0u);
+}
+
+TEST_F(Cursor, AT_END_of_an_empty_area_misses_nothing) {
+    Handle late = open_reader(name, SPECULO_OPEN_AT_END);
+    put();
+    EXPECT_EQ(next_of(late).skipped, 0u);
+}
+
+TEST_F(Cursor, AT_END_behind_markers_counts_from_the_newest_id) {
+    for (int i = 0; i < 3; ++i) { put(); }
+    for (uint64_t id = 1; id <= 3; ++id) {
+        EXPECT_EQ(speculo_chunk_obsolete(writer, id), 0);
+        commit(writer);
+    }
+    Handle late = open_reader(name, SPECULO_OPEN_AT_END);
+    put();
+    EXPECT_EQ(next_of(late).skipped, 0u);
+}
+
+// ---- seek -------------------------------------------------------------------------------------------------------------------
+
+TEST_F(Cursor, seek_to_0_goes_to_the_beginning_of_the_current_segment) {
+    Ids written = {put(), put(), put()};
+    EXPECT_EQ(next_ids(reader), written);
+    EXPECT_EQ(speculo_seek(reader, 0), 0);
+    EXPECT_EQ(next_ids(reader), written);
+    EXPECT_EQ(speculo_chunk_obsolete(writer, written[0]), 0);
+    commit(writer);
+    compact_now(writer);
+    EXPECT_EQ(speculo_seek(reader, 0), 0);
+    EXPECT_EQ(next_ids(reader), (Ids{written[1], written[2]}));
+    EXPECT_EQ(skipped_by(reader), 0u);
+}
+
+TEST_F(Cursor, seek_goes_to_the_first_id_not_below) {
+    Ids written;
+    for (int i = 0; i < 100; ++i) { written.push_back(commit_chunk(writer, std::string(size_t(i), 'x'))); }
+    for (uint64_t id : {2u, 50u, 100u, 1u, 77u}) {
+        EXPECT_EQ(speculo_seek(reader, id), 0);
+        speculo_chunk view = next_of(reader);
+        EXPECT_EQ(view.id, id);
+        EXPECT_EQ(view.skipped, 0u);
+    }
+    EXPECT_EQ(speculo_seek(reader, 101), 0);
+    EXPECT_EQ(next_ids(reader), Ids{});
+    EXPECT_EQ(skipped_by(reader), 0u);
+}
+
+TEST_F(Cursor, seek_to_a_gone_id_goes_to_the_next_one_stored) {
+    put();
+    for (int i = 0; i < 5; ++i) { put(transient()); }
+    uint64_t last = put();
+    compact_now(writer);
+    EXPECT_EQ(speculo_seek(reader, 3), 0);
+    speculo_chunk view = next_of(reader);
+    EXPECT_EQ(view.id, last);
+    EXPECT_EQ(view.skipped, 0u);
+}
+
+TEST_F(Cursor, seek_above_all_ids_goes_to_the_end) {
+    put();
+    put();
+    for (uint64_t id : {above_all_ids, UINT64_MAX, core::max_id}) {
+        EXPECT_EQ(speculo_seek(reader, id), 0);
+        EXPECT_EQ(next_ids(reader), Ids{});
+    }
+    uint64_t c = put();
+    speculo_chunk view = next_of(reader);
+    EXPECT_EQ(view.id, c);
+    EXPECT_EQ(view.skipped, 0u);
+}
+
+TEST_F(Cursor, seek_keeps_what_was_counted_before_and_does_not_count_itself) {
+    uint64_t a = put(), b = put();
+    put(superseding(a));
+    EXPECT_EQ(next_of(reader).skipped, 1u);
+    EXPECT_EQ(speculo_chunk_obsolete(writer, b + 1), 0);
+    commit(writer);
+    EXPECT_EQ(next_ids(reader), Ids{}); // one more passed
+    EXPECT_EQ(skipped_by(reader), 2u);
+    EXPECT_EQ(speculo_seek(reader, UINT64_MAX), 0);
+    EXPECT_EQ(skipped_by(reader), 2u);
+    put();
+    EXPECT_EQ(next_of(reader).skipped, 0u);
+    EXPECT_EQ(skipped_by(reader), 2u);
+}
+
+TEST_F(Cursor, seek_to_a_hidden_chunk_passes_it) {
+    uint64_t a = put(), b = put();
+    put(superseding(a));
+    EXPECT_EQ(speculo_seek(reader, a), 0);
+    speculo_chunk view = next_of(reader);
+    EXPECT_EQ(view.id, b);
+    EXPECT_EQ(view.skipped, 1u);
+}
+
+} // namespace

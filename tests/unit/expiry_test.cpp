@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Expiry: when a chunk is hidden, from whom, and what it costs to know the time.
+#include <gtest/gtest.h>
+
+#include "faults.hpp"
+#include "probe.hpp"
+#include "writing.hpp"
+
+namespace {
+
+using namespace speculo;
+using namespace speculo::test;
+
+constexpr uint64_t capacity = 16 << 10;
+constexpr uint64_t tick = 4 * ms;
+constexpr uint64_t ttl = 100 * ms;
+
+class Expiry : public testing::Test {
+protected:
+    Expiry() {
+        faults.clock.set_tick(tick);
+        faults.clock.freeze();
+    }
+    void pass(uint64_t ns) { faults.clock.jump(int64_t(ns)); }
+    uint64_t put(uint64_t time_to_live) { return commit_chunk(writer, "x", living(time_to_live)); }
+    Ids fresh_ids() { return ids_of(read_all(open_reader(name))); }
+
+    Faults faults;
+    AreaName name;
+    Handle writer = make_area(name, capacity);
+    Handle reader = open_reader(name);
+};
+
+TEST_F(Expiry, never_early_and_at_most_two_ticks_late) {
+    uint64_t id = put(ttl);
+    EXPECT_EQ(fresh_ids(), Ids{id});
+    pass(ttl);
+    EXPECT_EQ(fresh_ids(), Ids{id}); // not before its time is over
+    pass(2 * tick);
+    EXPECT_EQ(fresh_ids(), Ids{});
+}
+
+TEST_F(Expiry, is_over_at_the_deadline_itself) {
+    put(ttl);
+    speculo_chunk view{};
+    ASSERT_EQ(speculo_read_next(reader, &view), 1);
+    EXPECT_EQ(speculo_chunk_is_live(reader, &view), 1);
+    uint64_t now = speculo_now();
+    EXPECT_GE(view.expires_ns, now + ttl);
+    EXPECT_LE(view.expires_ns, now + ttl + 2 * tick);
+    pass(view.expires_ns - now - 1);
+    EXPECT_EQ(speculo_chunk_is_live(reader, &view), 1);
+    pass(1);
+    EXPECT_EQ(speculo_chunk_is_live(reader, &view), 0);
+}
+
+TEST_F(Expiry, counts_from_alloc_not_from_commit) {
+    put_chunk(writer, "x", living(ttl));
+    pass(ttl / 2);
+    commit(writer);
+    pass(ttl / 2 + 2 * tick);
+    EXPECT_EQ(fresh_ids(), Ids{});
+}
+
+TEST_F(Expiry, counts_time_asleep) {
+    put(ttl);
+    faults.clock.sleep(int64_t(ttl + 2 * tick));
+    faults.clock.tick(); // a machine that wakes up ticks again
+    EXPECT_EQ(fresh_ids(), Ids{});
+}
+
+TEST_F(Expiry, the_host_s_clock_counts_in_every_namespace) {
+    put(ttl);
+    faults.clock.set_namespace(int64_t(1000 * ttl)); // another process, in another time namespace
+    Handle other = open_reader(name);
+    speculo_chunk view{};
+    EXPECT_EQ(speculo_read_next(other, &view), 1);
+    EXPECT_LE(view.expires_ns, speculo_now() + ttl + 2 * tick);
+    faults.clock.set_namespace(-int64_t(10 * ttl));
+    pass(ttl + 2 * tick);
+    EXPECT_EQ(fresh_ids(), Ids{});
+}
+
+TEST_F(Expiry, needs_a_clock_to_begin_and_none_to_read) {
+    put(ttl);
+    faults.clock.set_namespace(0, EOPNOTSUPP);
+    Handle other = open_reader(name);
+    pass(10 * ttl);
+    EXPECT_EQ(read_all(other).size(), 1u); // an unknown clock hides nothing
+    writer.close();
+    writer = open_writer(name);
+    EXPECT_EQ(try_alloc(writer, 8, living(ttl)), -EOPNOTSUPP);
+    EXPECT_EQ(speculo_now(), 0u);
+    commit_chunk(writer, "x");
+    EXPECT_EQ(read_all(other).size(), 1u);
+}
+
+TEST_F(Expiry, a_cursor_passes_what_has_expired) {
+    put(ttl);
+    put(ttl);
+    uint64_t c = put(3 * ttl);
+    pass(2 * ttl);
+    speculo_chunk view{};
+    ASSERT_EQ(speculo_read_next(reader, &view), 1);
+    EXPECT_EQ(view.id, c);
+    EXPECT_EQ(view.skipped, 2u);
+    EXPECT_EQ(info_of(reader).skipped, 2u);
+}
+
+TEST_F(Expiry, hides_in_history_too) {
+    put(ttl);
+    uint64_t b = put(0);
+    compact_now(writer);
+    pass(2 * ttl);
+    EXPECT_EQ(ids_of(read_all(reader)), Ids{b});
+    EXPECT_EQ(info_of(reader).skipped, 1u);
+}
+
+TEST_F(Expiry, a_view_keeps_its_bytes) {
+    put(ttl);
+    speculo_chunk view{};
+    ASSERT_EQ(speculo_read_next(reader, &view), 1);
+    pass(2 * ttl);
+    EXPECT_EQ(seen(view).payload, "x");
+    EXPECT_EQ(speculo_chunk_hold(reader, &view), 0);
+    for (int i = 0; i < 4; ++i) { compact_now(writer); }
+    EXPECT_EQ(seen(view).payload, "x");
+    speculo_chunk_release(&view);
+}
+
+TEST_F(Expiry, compaction_drops_what_has_expired_and_keeps_the_deadlines_of_the_rest) {
+    put(ttl);
+    uint64_t b = put(3 * ttl);
+    pass(2 * ttl);
+    speculo_area_info info = info_of(reader);
+    EXPECT_EQ(info.live_chunks, 1u);
+    EXPECT_EQ(info.expired_chunks, 1u);
+    compact_now(writer);
+    info = info_of(reader);
+    EXPECT_EQ(info.live_chunks, 1u);
+    EXPECT_EQ(info.expired_chunks, 0u);
+    EXPECT_EQ(fresh_ids(), Ids{b});
+    pass(2 * ttl);
+    EXPECT_EQ(fresh_ids(), Ids{});
+}
+
+TEST_F(Expiry, an_endless_time_to_live_is_none) {
+    put(UINT64_MAX);
+    speculo_chunk view{};
+    ASSERT_EQ(speculo_read_next(reader, &view), 1);
+    EXPECT_EQ(view.expires_ns, 0u);
+    put(UINT64_MAX - 2 * speculo_now());
+    ASSERT_EQ(speculo_read_next(reader, &view), 1);
+    EXPECT_GT(view.expires_ns, UINT64_MAX / 2);
+    pass(uint64_t(1) << 61);
+    EXPECT_EQ(fresh_ids().size(), 2u);
+}
+
+TEST_F(Expiry, an_expired_chunk_that_is_still_stored_can_be_superseded_or_obsoleted) {
+    uint64_t a = put(ttl), b = put(ttl), c = put(ttl);
+    pass(2 * ttl);
+    commit_chunk(writer, "y", superseding(a));
+    EXPECT_EQ(speculo_chunk_obsolete(writer, b), 0);
+    commit(writer);
+    compact_now(writer);
+    EXPECT_EQ(speculo_chunk_obsolete(writer, c), -ENOENT);
+    EXPECT_EQ(fresh_ids(), Ids{4});
+}
+
+TEST_F(Expiry, one_that_expires_between_alloc_and_commit_is_never_seen) {
+    put_chunk(writer, "x", living(ttl));
+    pass(2 * ttl);
+    commit(writer);
+    EXPECT_EQ(read_all(reader).size(), 0u);
+    put(0);
+    speculo_chunk view{};
+    ASSERT_EQ(speculo_read_next(reader, &view), 1);
+    EXPECT_EQ(view.skipped, 1u);
+}
+
+// ---- what it costs ----------------------------------------------------------------------------------------------------------
+
+TEST_F(Expiry, no_clock_is_read_where_nothing_has_a_deadline) {
+    faults.reset_counts();
+    for (int i = 0; i < 10; ++i) { commit_key(writer, "k", "x"); }
+    compact_now(writer);
+    read_all(reader);
+    value_of(reader, "k");
+    for (Site site : {Site::clock_coarse, Site::clock_boot, Site::clock_boot_offset}) { EXPECT_EQ(faults.calls(site), 0u); }
+}
+
+TEST_F(Expiry, the_boot_clock_is_read_once_per_tick) {
+    for (int i = 0; i < 20; ++i) { put(1000 * ttl); }
+    read_all(reader);
+    faults.reset_counts();
+    for (int i = 0; i < 5; ++i) {
+        EXPECT_EQ(speculo_seek(reader, 0), 0);
+        EXPECT_EQ(read_all(reader).size(), 20u);
+    }
+    EXPECT_EQ(faults.calls(Site::clock_coarse), 100u);
+    EXPECT_EQ(faults.calls(Site::clock_boot), 0u);
+    faults.clock.tick();
+    EXPECT_EQ(speculo_seek(reader, 0), 0);
+    read_all(reader);
+    EXPECT_EQ(faults.calls(Site::clock_boot), 1u);
+}
+
+TEST_F(Expiry, a_compaction_asks_for_the_time_once) {
+    for (int i = 0; i < 20; ++i) { put(1000 * ttl); }
+    faults.clock.tick();
+    faults.reset_counts();
+    compact_now(writer);
+    EXPECT_EQ(faults.calls(Site::clock_coarse), 1u); // one moment for all
+    EXPECT_EQ(faults.calls(Site::clock_boot), 1u);
+}
+
+} // namespace

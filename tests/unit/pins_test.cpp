@@ -1,0 +1,322 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Which bytes of which segment a reader has locked, when, and what that makes the writer do.
+#include <gtest/gtest.h>
+
+#include "child.hpp"
+#include "faults.hpp"
+#include "pins.hpp"
+#include "probe.hpp"
+#include "writing.hpp"
+
+namespace {
+
+using namespace speculo;
+using namespace speculo::test;
+
+constexpr uint64_t capacity = 16 << 10;
+constexpr uint64_t tries = 64;
+
+// Without range locks nobody locks anything, and the writer never uses an object again.
+const std::string free_ = "free";
+const std::string view = os::has_range_locks ? "view" : free_;
+const std::string cursor = os::has_range_locks ? "cursor" : free_;
+
+class Pins : public testing::Test {
+protected:
+    void SetUp() override { commit_key(writer, "k", "x"); }
+
+    speculo_chunk next_of(speculo_area *reader) {
+        speculo_chunk chunk{};
+        EXPECT_EQ(speculo_read_next(reader, &chunk), 1);
+        return chunk;
+    }
+    uint64_t objects_made() const { return faults.calls(Site::create_unnamed) + faults.calls(Site::create); }
+
+    Faults faults;
+    AreaName name;
+    Handle writer = make_area(name, capacity);
+};
+
+TEST_F(Pins, a_cursor_locks_both_bytes_of_its_segment) {
+    SegmentProbe segment = current_segment(name);
+    EXPECT_EQ(segment.locks(), free_);
+    Handle reader = open_reader(name);
+    EXPECT_EQ(segment.locks(), cursor);
+    reader.close();
+    EXPECT_EQ(segment.locks(), free_);
+}
+
+TEST_F(Pins, a_handle_without_cursor_locks_nothing_until_it_looks_something_up) {
+    SegmentProbe segment = current_segment(name);
+    Handle reader = open_reader(name, SPECULO_OPEN_NO_CURSOR);
+    EXPECT_EQ(segment.locks(), free_);
+    speculo_chunk chunk{};
+    chunk.id = 1;
+    EXPECT_EQ(speculo_chunk_is_live(reader, &chunk), 1);
+    EXPECT_EQ(info_of(reader).live_chunks, 1u);
+    EXPECT_EQ(segment.locks(), free_); // only while they run
+    value_of(reader, "k");
+    EXPECT_EQ(segment.locks(), view);
+}
+
+TEST_F(Pins, following_END_moves_both_bytes) {
+    Handle reader = open_reader(name);
+    SegmentProbe old = current_segment(name);
+    compact_now(writer);
+    SegmentProbe next = current_segment(name);
+    EXPECT_EQ(old.locks(), cursor);
+    EXPECT_EQ(next.locks(), free_);
+    next_of(reader);
+    EXPECT_EQ(old.locks(), cursor); // END comes with the next call
+    speculo_chunk chunk{};
+    EXPECT_EQ(speculo_read_next(reader, &chunk), 0);
+    EXPECT_EQ(old.locks(), free_);
+    EXPECT_EQ(next.locks(), cursor);
+}
+
+TEST_F(Pins, a_seek_moves_both_bytes) {
+    Handle reader = open_reader(name);
+    SegmentProbe old = current_segment(name);
+    compact_now(writer);
+    SegmentProbe next = current_segment(name);
+    EXPECT_EQ(speculo_seek(reader, 0), 0);
+    EXPECT_EQ(old.locks(), free_);
+    EXPECT_EQ(next.locks(), cursor);
+    EXPECT_EQ(speculo_seek(reader, 0), 0); // stays
+    EXPECT_EQ(next.locks(), cursor);
+}
+
+TEST_F(Pins, other_users_keep_byte_0_when_the_cursor_leaves) {
+    Handle reader = open_reader(name);
+    SegmentProbe old = current_segment(name);
+    speculo_chunk held = next_of(reader);
+    EXPECT_EQ(speculo_chunk_hold(reader, &held), 0);
+    speculo_snapshot *snapshot = nullptr;
+    ASSERT_EQ(speculo_snapshot_open(reader, &snapshot), 0);
+    value_of(reader, "k");
+    compact_now(writer);
+    speculo_chunk chunk{};
+    EXPECT_EQ(speculo_read_next(reader, &chunk), 0);
+    EXPECT_EQ(old.locks(), view);
+    value_of(reader, "k"); // moves on
+    EXPECT_EQ(old.locks(), view);
+    speculo_snapshot_close(snapshot);
+    EXPECT_EQ(old.locks(), view);
+    speculo_chunk_release(&held);
+    EXPECT_EQ(old.locks(), free_);
+}
+
+TEST_F(Pins, users_of_one_segment_share_one_lock) {
+    Handle reader = open_reader(name);
+    SegmentProbe segment = current_segment(name);
+    faults.reset_counts();
+    speculo_chunk first = next_of(reader), second = first;
+    EXPECT_EQ(speculo_chunk_hold(reader, &first), 0);
+    EXPECT_EQ(speculo_chunk_hold(reader, &second), 0);
+    speculo_snapshot *snapshot = nullptr;
+    ASSERT_EQ(speculo_snapshot_open(reader, &snapshot), 0);
+    EXPECT_EQ(faults.calls(Site::lock), 0u); // the cursor's does
+    speculo_chunk_release(&second);
+    speculo_snapshot_close(snapshot);
+    EXPECT_EQ(faults.calls(Site::unlock), 0u);
+    reader.close();
+    EXPECT_EQ(segment.locks(), view);
+    speculo_chunk_release(&first);
+    EXPECT_EQ(segment.locks(), free_);
+}
+
+TEST_F(Pins, handles_lock_on_their_own) {
+    Handle first = open_reader(name), second = open_reader(name);
+    SegmentProbe segment = current_segment(name);
+    first.close();
+    EXPECT_EQ(segment.locks(), cursor);
+    second.close();
+    EXPECT_EQ(segment.locks(), free_);
+}
+
+TEST_F(Pins, another_process_s_locks_go_when_it_dies) {
+    SegmentProbe segment = current_segment(name);
+    int ready[2];
+    ASSERT_EQ(pipe(ready), 0);
+    Child child([&] {
+        speculo_area *reader = nullptr;
+        int error = speculo_area_open(name.c_str(), 0, nullptr, &reader);
+        char byte = error == 0 ? 'y' : 'n';
+        if (write(ready[1], &byte, 1) != 1) { return 1; }
+        pause();
+        return 0;
+    });
+    char byte = 0;
+    ASSERT_EQ(read(ready[0], &byte, 1), 1);
+    EXPECT_EQ(byte, 'y');
+    EXPECT_EQ(segment.locks(), cursor);
+    child.signal(SIGKILL);
+    EXPECT_EQ(child.wait(), killed_by + SIGKILL);
+    EXPECT_EQ(segment.locks(), free_);
+    close(ready[0]);
+    close(ready[1]);
+}
+
+TEST_F(Pins, P1_readers_cannot_lock_the_writer_or_each_other_out) {
+    Handle reader = open_reader(name), other = open_reader(name);
+    AreaProbe probe(name);
+    int directory = os::operations.open_directory(area_directory());
+    for (const std::string &file : name.files()) {
+        if (file.find("@lock") != std::string::npos) { continue; }
+        int fd = os::operations.open(directory, file.c_str(), os::Access::read); // as a reader has it
+        int error = os::operations.lock(fd, os::Lock::exclusive, 0, 2);
+        EXPECT_EQ(error, os::has_range_locks ? -EBADF : -EOPNOTSUPP);
+        os::operations.close(fd);
+    }
+    os::operations.close(directory);
+}
+
+// ---- what the writer makes of it --------------------------------------------------------------------------------------------
+
+TEST_F(Pins, objects_are_used_in_turn_when_nobody_looks) {
+    for (int i = 0; i < 3; ++i) { compact_now(writer); }
+    faults.reset_counts();
+    for (int i = 0; i < 6; ++i) { compact_now(writer); }
+    if (os::has_range_locks) {
+        EXPECT_EQ(objects_made(), 0u);
+    } else {
+        EXPECT_GE(objects_made(), 6u); // never the same again
+    }
+}
+
+TEST_F(Pins, P4_each_pinned_object_costs_one_fresh_one) {
+    for (int i = 0; i < 3; ++i) { compact_now(writer); }
+    Handle reader = open_reader(name);
+    speculo_chunk held = next_of(reader);
+    EXPECT_EQ(speculo_chunk_hold(reader, &held), 0);
+    reader.close();
+    faults.reset_counts();
+    for (int i = 0; i < 6; ++i) { compact_now(writer); }
+    if (os::has_range_locks) {
+        EXPECT_EQ(objects_made(), 1u);
+    } else {
+        EXPECT_GE(objects_made(), 6u); // one for each generation
+    }
+    EXPECT_EQ(info_of(writer).segments, 3u); // however many are pinned
+    EXPECT_EQ(seen(held).payload, "x");
+    speculo_chunk_release(&held);
+}
+
+// ---- the way in -------------------------------------------------------------------------------------------------------------
+
+TEST_F(Pins, a_segment_that_is_being_taken_refuses_entry_a_bounded_number_of_times) {
+    Handle reader = open_reader(name), keys = open_reader(name, SPECULO_OPEN_NO_CURSOR);
+    next_of(reader);
+    value_of(keys, "k");
+    SegmentProbe old = current_segment(name);
+    compact_now(writer);
+    uint64_t second = commit_chunk(writer, "second");
+    SegmentProbe taken = current_segment(name);
+    speculo_chunk chunk{};
+    if (!os::has_range_locks) {
+        EXPECT_EQ(taken.lock(0, 2), -EOPNOTSUPP);
+        faults.reset_counts();
+        EXPECT_EQ(next_of(reader).id, second);
+        EXPECT_EQ(faults.calls(Site::lock), 0u);
+        return;
+    }
+    ASSERT_EQ(taken.lock(0, 2), 0);
+    faults.reset_counts();
+    EXPECT_EQ(speculo_read_next(reader, &chunk), -EAGAIN);
+    EXPECT_EQ(faults.calls(Site::lock), tries + 1); // END's successor, then `current`
+    faults.reset_counts();
+    EXPECT_EQ(speculo_read_key(keys, "k", 1, &chunk), -EAGAIN);
+    EXPECT_EQ(faults.calls(Site::lock), tries);
+    EXPECT_EQ(speculo_seek(reader, 0), -EAGAIN);
+    speculo_area *late = nullptr;
+    EXPECT_EQ(speculo_area_open(name.c_str(), 0, nullptr, &late), -EAGAIN);
+    EXPECT_EQ(late, nullptr);
+    EXPECT_EQ(old.locks(), cursor); // everything is as before
+    taken.unlock(0, 2);
+    EXPECT_EQ(taken.locks(), free_);
+    EXPECT_EQ(next_of(reader).id, second);
+    EXPECT_EQ(value_of(keys, "k"), "x");
+    EXPECT_EQ(old.locks(), free_);
+    EXPECT_EQ(taken.locks(), cursor);
+}
+
+TEST_F(Pins, an_entry_that_came_too_late_leaves_no_lock) {
+    AreaProbe probe(name);
+    Handle reader = open_reader(name, SPECULO_OPEN_NO_CURSOR);
+    SegmentProbe segment = current_segment(name);
+    core::publish_generation(segment.map().header().generation, 7);
+    speculo_chunk chunk{};
+    EXPECT_EQ(speculo_read_key(reader, "k", 1, &chunk), -EAGAIN);
+    EXPECT_EQ(segment.locks(), free_);
+    core::publish_generation(segment.map().header().generation, 1);
+    EXPECT_EQ(value_of(reader, "k"), "x");
+    EXPECT_EQ(segment.locks(), view);
+}
+
+TEST_F(Pins, a_failing_lock_is_told_as_it_is) {
+    if (!os::has_range_locks) {
+        faults.fail_from(Site::lock, 1, ENOLCK);
+        EXPECT_EQ(try_open(name, 0), 0); // never asks for one
+        return;
+    }
+    faults.reset_counts();
+    faults.fail(Site::lock, 1, ENOLCK);
+    EXPECT_EQ(try_open(name, 0), -ENOLCK);
+    faults.heal();
+    EXPECT_EQ(current_segment(name).locks(), free_);
+    EXPECT_EQ(try_open(name, 0), 0);
+}
+
+TEST_F(Pins, pin_and_unpin_count_users) {
+    AreaProbe probe(name);
+    core::Attachments attachments{};
+    core::Attachment *attachment = nullptr;
+    uint32_t slot = core::current_slot(probe.current());
+    uint64_t generation = core::current_generation(probe.current());
+    uint64_t entry = core::peek(probe.control().slots[slot]);
+    SegmentProbe segment(probe.area(), slot);
+    ASSERT_EQ(core::attachment_get(probe.area(), attachments, slot, entry, &attachment), 0);
+    EXPECT_EQ(segment.locks(), free_);
+    EXPECT_EQ(core::attachment_pin(*attachment, generation + 1, core::Entry::cursor), -ESTALE);
+    EXPECT_EQ(segment.locks(), free_);
+    EXPECT_EQ(core::attachment_pin(*attachment, generation, core::Entry::view), 0);
+    EXPECT_EQ(segment.locks(), view);
+    EXPECT_EQ(core::attachment_pin(*attachment, generation + 1, core::Entry::cursor), -ESTALE);
+    EXPECT_EQ(segment.locks(), view); // the user inside keeps his
+    EXPECT_EQ(core::attachment_pin(*attachment, generation, core::Entry::cursor), 0);
+    EXPECT_EQ(segment.locks(), cursor);
+    core::attachment_pin_again(*attachment);
+    core::attachment_leave(*attachment);
+    EXPECT_EQ(segment.locks(), view);
+    core::attachment_unpin(attachment);
+    core::attachment_unpin(attachment);
+    EXPECT_EQ(segment.locks(), view);
+    core::attachments_close(attachments); // forgotten, but pinned
+    EXPECT_EQ(segment.locks(), view);
+    core::attachment_unpin(attachment);
+    EXPECT_EQ(segment.locks(), free_);
+}
+
+TEST_F(Pins, an_object_that_took_the_slot_is_another_attachment) {
+    AreaProbe probe(name);
+    core::Attachments attachments{};
+    core::Attachment *first = nullptr, *again = nullptr;
+    uint64_t entry = core::peek(probe.control().slots[0]);
+    ASSERT_EQ(core::attachment_get(probe.area(), attachments, 0, entry, &first), 0);
+    ASSERT_EQ(core::attachment_get(probe.area(), attachments, 0, entry, &again), 0);
+    EXPECT_EQ(first, again);
+    ASSERT_EQ(core::attachment_pin(*first, 1, core::Entry::view), 0);
+    for (int i = 0; i < 3; ++i) { compact_now(writer); } // replaces it
+    uint64_t fresh = core::peek(probe.control().slots[0]);
+    EXPECT_NE(fresh, entry);
+    ASSERT_EQ(core::attachment_get(probe.area(), attachments, 0, fresh, &again), 0);
+    EXPECT_NE(first, again);
+    EXPECT_EQ(core::peek(first->map.frame(core::first_place).id_flags) & core::max_id, 1u); // still mapped
+    uint64_t gone = core::pack_slot(core::slot_nonce(entry), 99);
+    EXPECT_EQ(core::attachment_get(probe.area(), attachments, 0, gone, &again), -ESTALE);
+    EXPECT_EQ(core::attachment_get(probe.area(), attachments, 5, 0, &again), -ESTALE);
+    core::attachment_unpin(first);
+    core::attachments_close(attachments);
+}
+
+} // namespace
