@@ -125,7 +125,9 @@ int control_create(Area &area, const Choices &choices) {
     if (error == 0) { error = object_publish(area.place, object, area.place.name); }
     object_abandon(area.place, object);
     if (error < 0) { return error; }
-    return control_open(area, os::Access::read_write, Trust{os::operations.user(), false, 0, false});
+    error = control_open(area, os::Access::read_write, Trust{os::operations.user(), false, 0, false});
+    if (error < 0) { os::operations.unlink(area.place.directory, area.place.name); } // under the role's lock: it is ours
+    return error;
 }
 
 void control_close(Area &area) {

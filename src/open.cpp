@@ -185,18 +185,29 @@ int take_over_after(Writer &writer, Boot boot, uint32_t flags) {
     return error;
 }
 
+int prefault_one(WriterSegment &segment, uint64_t &bytes) {
+    if (int error = segment_prefault(segment, bytes); error < 0) { return error; }
+    bytes -= bytes < segment.map.geometry.size ? bytes : segment.map.geometry.size;
+    return 0;
+}
+
 // Memory made resident at open: the current segment's first, then that of further objects, which compaction will find.
 int prefault(Writer &writer, uint64_t bytes) {
     const Geometry geometry = writer.current->map.geometry;
-    for (uint32_t slot = 0; bytes > 0 && slot < peek(writer.area.control->segments); ++slot) {
+    uint32_t count = 0;
+    for (const WriterSegment *segment : writer.segments) { count += segment != nullptr; }
+    int error = bytes > 0 ? prefault_one(*writer.current, bytes) : 0;
+    for (uint32_t slot = 0; slot < max_slots && bytes > 0 && error == 0; ++slot) {
         WriterSegment *&segment = writer.segments[slot];
+        bool is_wanted = segment ? segment != writer.current : count < peek(writer.area.control->segments);
+        if (!is_wanted) { continue; }
         if (!segment) {
-            if (int error = segment_create(writer.area, slot, geometry, first_place, &segment); error < 0) { return error; }
+            error = segment_create(writer.area, slot, geometry, first_place, &segment);
+            ++count;
         }
-        if (int error = segment_prefault(*segment, bytes); error < 0) { return error; }
-        bytes -= bytes < segment->map.geometry.size ? bytes : segment->map.geometry.size;
+        if (error == 0) { error = prefault_one(*segment, bytes); }
     }
-    return 0;
+    return error;
 }
 
 int begin_writing(Writer &writer, uint32_t flags, const speculo_area_options &options) {
