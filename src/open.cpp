@@ -158,18 +158,31 @@ int open_or_create_control(Writer &writer, uint32_t flags, const speculo_area_op
     return error;
 }
 
-// Ends every chunk with a deadline: their clock is of a boot before.
-int end_deadlines(Writer &writer) {
-    FrameWalk walk(writer.current->map, first_place, writer.committed);
+// Obsoletes every chunk with a deadline, as far as no compaction comes in between.
+int obsolete_deadlines(Writer &writer) {
+    const WriterSegment *segment = writer.current;
+    FrameWalk walk(segment->map, first_place, writer.committed);
     Frame frame;
-    int found;
-    while ((found = walk.next(frame)) == 1) {
-        bool is_ended = load_successor(writer.current->map.frame(frame.place).successor) != 0;
+    int found = 0;
+    while (writer.current == segment && (found = walk.next(frame)) == 1) {
+        bool is_ended = load_successor(segment->map.frame(frame.place).successor) != 0;
         if (!frame.is_chunk() || frame.expires == 0 || is_ended) { continue; }
         if (int error = writer_obsolete(writer, frame.id); error < 0) { return error; }
     }
-    if (found == 0) { writer_commit(writer); }
-    return found;
+    return found < 0 ? found : 0;
+}
+
+// Ends every chunk with a deadline: their clock is of a boot before. The first one may have to compact to get its marker in; then
+// the others lie elsewhere.
+int end_deadlines(Writer &writer) {
+    const WriterSegment *segment;
+    int error;
+    do {
+        segment = writer.current;
+        error = obsolete_deadlines(writer);
+    } while (error == 0 && writer.current != segment);
+    if (error == 0) { writer_commit(writer); }
+    return error;
 }
 
 int take_over_after(Writer &writer, Boot boot, uint32_t flags) {
