@@ -3,8 +3,10 @@
 #pragma once
 
 #include <cerrno>
+#include <cstdio>
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 #include <unistd.h>
 
@@ -51,14 +53,18 @@ inline int above_standard(int fd) {
     return moved;
 }
 
-// Takes no name over; -EEXIST if `to` is there. For systems that cannot rename so.
-inline int rename_by_link(int directory, const char *from, const char *to) {
-    int error = checked([&] { return ::linkat(directory, from, directory, to, 0); });
-    if (error < 0) { return error; }
-    error = checked([&] { return ::unlinkat(directory, from, 0); });
-    if (error == 0) { return 0; }
-    checked([&] { return ::unlinkat(directory, to, 0); }); // one name only, even so
-    return error;
+// -EEXIST if `to` is there. For systems that cannot look and rename in one step. Linking and unlinking could, but a process killed
+// in between would leave an object with two names, which nobody trusts. Whoever makes objects has the writer's lock, so what takes
+// the name between the two steps is no object of the area.
+inline int rename_if_free(int directory, const char *from, const char *to) {
+    auto is_there = [=](const char *name) {
+        struct stat found;
+        return checked([&] { return ::fstatat(directory, name, &found, AT_SYMLINK_NOFOLLOW); }) == 0;
+    };
+    if (is_there(to)) { return is_there(from) ? -EEXIST : -ENOENT; }
+    int error = checked([=] { return ::renameat(directory, from, directory, to); });
+    bool is_refused = error == -EPERM || error == -EACCES;
+    return is_refused && is_there(to) ? -EEXIST : error;
 }
 
 // ---- what os_linux.cpp and os_portable.cpp define; see os.hpp -----------------------------------------------------------------

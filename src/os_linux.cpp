@@ -186,7 +186,7 @@ int link(int fd, int directory, const char *name) {
 
 int rename(int directory, const char *from, const char *to) {
     int error = checked([=] { return ::syscall(SYS_renameat2, directory, from, directory, to, RENAME_NOREPLACE); });
-    return error == -EINVAL || error == -ENOSYS ? rename_by_link(directory, from, to) : error;
+    return error == -EINVAL || error == -ENOSYS ? rename_if_free(directory, from, to) : error;
 }
 
 int list(int directory, ListFn each, void *user) {

@@ -60,7 +60,7 @@ int create_unnamed(int) { return -EOPNOTSUPP; }
 
 int link(int, int, const char *) { return -EOPNOTSUPP; }
 
-int rename(int directory, const char *from, const char *to) { return rename_by_link(directory, from, to); }
+int rename(int directory, const char *from, const char *to) { return rename_if_free(directory, from, to); }
 
 int list(int directory, ListFn each, void *user) {
     // A description of its own: the offset belongs to it, and others may be listing too.
