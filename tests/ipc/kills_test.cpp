@@ -20,6 +20,12 @@ using namespace speculo::test;
 
 constexpr uint32_t segments = 3;
 
+#if defined(SPECULO_PORTABLE)
+constexpr uint64_t most_kills = 2000, further_kills = 500; // each compaction makes an object there
+#else
+constexpr uint64_t most_kills = 7000, further_kills = 3000;
+#endif
+
 speculo_area_options options_for(uint32_t flags) {
     speculo_area_options options{};
     options.struct_size = sizeof options;
@@ -208,13 +214,13 @@ private:
     uint64_t round_ = 0, opening_ = 500000; // ns that a writer takes to open
 };
 
-TEST(Kills, P8_no_killed_writer_loses_a_commit_or_shows_a_part_of_one) { Kills(0).run(7000 * kill_factor()); }
+TEST(Kills, P8_no_killed_writer_loses_a_commit_or_shows_a_part_of_one) { Kills(0).run(most_kills * kill_factor()); }
 
 #if !defined(SPECULO_PORTABLE)
-TEST(Kills, P8_nor_does_one_of_a_lossless_area) { Kills(SPECULO_AREA_LOSSLESS).run(3000 * kill_factor()); }
+TEST(Kills, P8_nor_does_one_of_a_lossless_area) { Kills(SPECULO_AREA_LOSSLESS).run(further_kills * kill_factor()); }
 #else
 TEST(Kills, P8_nor_does_one_without_flow_control) {
-    Kills(0).run(3000 * kill_factor());
+    Kills(0).run(further_kills * kill_factor());
     AreaName name;
     speculo_area_options options = options_for(SPECULO_AREA_LOSSLESS);
     speculo_area *area;

@@ -15,7 +15,11 @@ namespace {
 using namespace speculo::test;
 
 constexpr uint32_t keys = 8;
+#if defined(SPECULO_PORTABLE)
+constexpr uint64_t least_snapshots = 4000, least_compactions = 500; // each with a fresh object
+#else
 constexpr uint64_t least_snapshots = 20000, least_compactions = 5000;
+#endif
 
 struct Report {
     std::atomic<uint32_t> is_open{0}, is_failed{0};

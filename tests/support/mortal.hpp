@@ -48,10 +48,11 @@ public:
     // Gives up when it is gone, or nothing happens for too long.
     template <typename Condition> bool wait_until(Condition condition) {
         constexpr uint64_t most = uint64_t(20) * 1000000000;
+        uint64_t begun = monotonic_ns();
         while (!condition()) {
             siginfo_t ended{};
             bool is_gone = waitid(P_PID, id_t(pid_), &ended, WEXITED | WNOHANG | WNOWAIT) == 0 && ended.si_pid != 0;
-            if (is_gone || age() > most) { return false; }
+            if (is_gone || monotonic_ns() - begun > most) { return false; }
             timespec pause = {0, 20000};
             nanosleep(&pause, nullptr);
         }
