@@ -53,9 +53,9 @@ inline int above_standard(int fd) {
     return moved;
 }
 
-// -EEXIST if `to` is there. For systems that cannot look and rename in one step. Linking and unlinking could, but a process killed
-// in between would leave an object with two names, which nobody trusts. Whoever makes objects has the writer's lock, so what takes
-// the name between the two steps is no object of the area.
+// -EEXIST if `to` is there. For systems that cannot look and rename in one step. Linking and unlinking could, but a process that
+// is killed in between would leave an object with two names, which nobody trusts. Whoever makes objects has the writer's lock, so
+// what takes the name between the two steps is no object of the area.
 inline int rename_if_free(int directory, const char *from, const char *to) {
     auto is_there = [=](const char *name) {
         struct stat found;

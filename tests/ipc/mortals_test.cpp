@@ -49,7 +49,7 @@ int alloc_one(speculo_area *area, bool has_key, uint64_t *ret_id) {
     return error;
 }
 
-// ---- readers ---------------------------------------------------------------------------------------------------------------------
+// ---- readers ------------------------------------------------------------------------------------------------------------------
 
 // Writes for ever. Refusals are none of its trouble in a lossless area, where the next try comes soon.
 int write_steadily(const char *name, Progress &progress, uint32_t flags) {
@@ -139,7 +139,7 @@ TEST(Mortals, P4_P8_a_lossless_area_is_refused_for_want_of_locks) {
 }
 #endif
 
-// ---- areas that are made and removed ---------------------------------------------------------------------------------------------
+// ---- areas that are made and removed ------------------------------------------------------------------------------------------
 
 // Makes the area, or takes it over, commits once, closes and removes it, again and again.
 int make_and_remove(const char *name, Progress &progress) {

@@ -47,7 +47,7 @@ std::deque<Reader> readers;
 uint64_t written_lasting, written_versions, newest_id;
 uint64_t stamp; // of this process's chunks
 
-// ---- lines -----------------------------------------------------------------------------------------------------------------------
+// ---- lines --------------------------------------------------------------------------------------------------------------------
 
 __attribute__((format(printf, 1, 2))) void answer(const char *format, ...) {
     va_list arguments;
@@ -99,7 +99,7 @@ struct Command {
     }
 };
 
-// ---- the writer --------------------------------------------------------------------------------------------------------------------
+// ---- the writer ---------------------------------------------------------------------------------------------------------------
 
 // writer CAPACITY [max=] [percent=] [segments=] [mode=] [lossless]
 void open_writer(const Command &command) {
@@ -171,7 +171,7 @@ void compact(const Command &command) {
     answer("ok");
 }
 
-// ---- readers -----------------------------------------------------------------------------------------------------------------------
+// ---- readers ------------------------------------------------------------------------------------------------------------------
 
 // reader COUNT [trust=UID] [at-end] [no-cursor]: so many handles more
 void open_readers(const Command &command) {
@@ -298,7 +298,7 @@ void count_live(const Command &) {
     answer("ok count=%" PRIu64, count);
 }
 
-// ---- both ----------------------------------------------------------------------------------------------------------------------------
+// ---- both ---------------------------------------------------------------------------------------------------------------------
 
 void tell_info(const Command &) {
     speculo_area_info info{};
@@ -311,12 +311,16 @@ void tell_info(const Command &) {
            info.owner_uid, info.mode, info.skipped);
 }
 
-void close_all(const Command &) {
+void release_all() {
     speculo_snapshot_close(snapshot);
     snapshot = nullptr;
     for (Reader &reader : readers) { speculo_area_close(reader.area); }
     readers.clear();
     writer = speculo_area_close(writer);
+}
+
+void close_all(const Command &) {
+    release_all();
     answer("ok");
 }
 
@@ -354,7 +358,7 @@ void enter_other_time(const Command &command) {
     answer_error(child < 0 ? -errno : 0);
 }
 
-// ---- what strace looks at ----------------------------------------------------------------------------------------------------------
+// ---- what strace looks at -----------------------------------------------------------------------------------------------------
 
 // A call that nothing else here makes, so that it stands out in a trace.
 void mark() { getppid(); }
@@ -429,5 +433,6 @@ int main(int argc, char **argv) {
     stamp = uint64_t(getpid());
     char line[512];
     while (std::fgets(line, sizeof line, stdin)) { obey(line); }
+    release_all(); // a leak checker that runs at exit would share the locks, and outlive this process
     return 0;
 }

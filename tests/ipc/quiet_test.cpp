@@ -113,7 +113,7 @@ TEST(Quiet, read_key_makes_no_system_call) {
     EXPECT_EQ(calls_of(reader, "read-key"), nothing);
 }
 
-// ---- the process that uses it ----------------------------------------------------------------------------------------------------
+// ---- the process that uses it -------------------------------------------------------------------------------------------------
 
 // (That it reads no environment and registers nothing for the exit, abi/needed.py sees in what it links to.)
 void use_everything(const char *name) {

@@ -33,7 +33,7 @@ struct Report {
 
 std::string key_of(uint32_t key) { return "key " + std::to_string(key); }
 
-// ---- the writer ------------------------------------------------------------------------------------------------------------------
+// ---- the writer ---------------------------------------------------------------------------------------------------------------
 
 int set_all(speculo_area *area, uint64_t value) {
     for (uint32_t i = 0; i < keys; ++i) {
@@ -82,7 +82,7 @@ int write_flat_out(const char *name, Report &report, bool with_removals) {
     return report.say("the writer failed", uint64_t(-error));
 }
 
-// ---- readers ---------------------------------------------------------------------------------------------------------------------
+// ---- readers ------------------------------------------------------------------------------------------------------------------
 
 class Reader {
 public:
