@@ -23,7 +23,7 @@ constexpr uint32_t segments = 3;
 #if defined(SPECULO_PORTABLE)
 constexpr uint64_t most_kills = 2000, further_kills = 500; // each compaction makes an object there
 #else
-constexpr uint64_t most_kills = 7000, further_kills = 3000;
+constexpr uint64_t most_kills = is_slow_build ? 1400 : 7000, further_kills = is_slow_build ? 600 : 3000;
 #endif
 
 speculo_area_options options_for(uint32_t flags) {

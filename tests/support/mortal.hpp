@@ -21,6 +21,19 @@ inline uint64_t monotonic_ns() {
     return uint64_t(now.tv_sec) * 1000000000 + uint64_t(now.tv_nsec);
 }
 
+// Processes of such builds take many times as long to fork and to die.
+#if defined(__SANITIZE_ADDRESS__)
+inline constexpr bool is_slow_build = true;
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+inline constexpr bool is_slow_build = true;
+#else
+inline constexpr bool is_slow_build = false;
+#endif
+#else
+inline constexpr bool is_slow_build = false;
+#endif
+
 // For runs that are longer than those of every day.
 inline uint64_t kill_factor() {
     const char *text = std::getenv("SPECULO_TEST_KILLS");
