@@ -114,7 +114,11 @@ void populate(void *, size_t, Access) {}
 
 // ---- locks ------------------------------------------------------------------------------------------------------------------
 
-int lock(int, Lock lock, uint64_t, uint64_t) { return lock == Lock::none ? 0 : -EOPNOTSUPP; }
+int lock(int fd, Lock lock, uint64_t first, uint64_t count) {
+    if (lock != Lock::none) { return -EOPNOTSUPP; }
+    bool is_whole = first == 0 && count == 0; // a forked child that has not run yet still shares what lock_whole() took
+    return is_whole ? checked([=] { return ::flock(fd, LOCK_UN); }) : 0;
+}
 
 int lock_whole(int fd) {
     int error = checked([=] { return ::flock(fd, LOCK_EX | LOCK_NB); });
