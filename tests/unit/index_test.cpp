@@ -206,6 +206,19 @@ TEST(Index, a_batch_that_died_in_the_last_page_leaves_its_entry_to_the_next) {
     EXPECT_EQ(peek(area.map.index()[1]), 301u);
 }
 
+TEST(Index, an_entry_beyond_the_end_is_not_gone_by) {
+    Indexed area(64 << 10);
+    area.chunk(300);
+    area.commit();
+    put(area.map.index()[1], 305u); // in the middle of what comes next
+    area.die(1);
+    area.chunk(9);
+    area.chunk(9);
+    area.commit();
+    area.check(area.end);
+    EXPECT_EQ(peek(area.map.index()[1]), 301u);
+}
+
 TEST(Index, readers_with_an_older_end_see_what_was_there_then) {
     Indexed area(1 << 20);
     for (int i = 0; i < 60; ++i) {
