@@ -208,11 +208,11 @@ TEST_F(Fork, P8_a_parent_s_death_frees_its_role_and_its_pins_though_a_child_live
         pid_t pid = fork();
         if (pid == 0) {
             stay.close_input();
+            born.send(getpid()); // it runs, so it has closed what it must not keep
             char nothing;
             _exit(stay.receive(nothing) ? 1 : 0); // until the test ends it
         }
         stay.close_input();
-        born.send(pid);
         return pause();
     });
     pid_t child = -1;
