@@ -125,6 +125,7 @@ uint32_t commit_frames(Writer &writer, uint32_t first) {
             if (pending.begin() == first) { first_word = padding; }
         }
         commit_frame(writer, pending.place, pending.length, word, first);
+        if (load_successor(map.frame(pending.place).successor) != 0) { writer.dead += pending.length; } // by this very commit
         if (pending.place == first) { first_word = word; }
         if (pending.pad_after != 0) {
             uint32_t place = uint32_t(pending.place + pending.length);

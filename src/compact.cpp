@@ -25,15 +25,28 @@ struct Survey {
 // Says what is live, at one moment for the whole compaction. Reads the clock only if something expires.
 class Judge {
 public:
-    explicit Judge(Writer &writer) : writer_(writer) {}
+    Judge(Writer &writer, uint64_t supersedes) : writer_(writer), supersedes_(supersedes) {
+        has_superseders_ = supersedes != 0;
+        for (size_t i = 0; i < writer.pending_count; ++i) { has_superseders_ |= writer.pending[i].supersedes != 0; }
+    }
 
-    bool is_live(const Frame &frame) {
-        if (!frame.is_chunk() || (frame.flags & frame_transient)) { return false; }
-        if (load_successor(writer_.current->map.frame(frame.place).successor) != 0) { return false; }
-        return frame.expires == 0 || !has_passed(frame.expires, now());
+    // Whether a chunk is carried over: it is live, or something of the commit in progress supersedes it. Where several do, it is
+    // through this chunk that the later one supersedes the earlier.
+    bool is_wanted(const Frame &frame) {
+        if (!frame.is_chunk() || load_successor(writer_.current->map.frame(frame.place).successor) != 0) { return false; }
+        bool is_over = (frame.flags & frame_transient) || (frame.expires != 0 && has_passed(frame.expires, now()));
+        return !is_over || (has_superseders_ && is_awaited(frame.id));
     }
 
 private:
+    bool is_awaited(uint64_t id) const {
+        if (id == supersedes_) { return true; }
+        for (size_t i = 0; i < writer_.pending_count; ++i) {
+            if (writer_.pending[i].has_frame() && writer_.pending[i].supersedes == id) { return true; }
+        }
+        return false;
+    }
+
     uint64_t now() {
         if (!has_asked_ && clock_prepare(writer_.clock) == 0) { now_ = clock_now(writer_.clock); }
         has_asked_ = true;
@@ -41,6 +54,8 @@ private:
     }
 
     Writer &writer_;
+    uint64_t supersedes_; // what the chunk supersedes that is being allocated
+    bool has_superseders_;
     bool has_asked_ = false;
     uint64_t now_ = 0; // an unknown clock ends nothing
 };
@@ -54,7 +69,7 @@ int survey(Writer &writer, Judge &judge, const Room &request, Survey &ret_survey
     Frame frame;
     int found;
     while ((found = walk.next(frame)) == 1) {
-        if (!judge.is_live(frame)) { continue; }
+        if (!judge.is_wanted(frame)) { continue; }
         ret_survey.add(frame.length, uint32_t(frame.payload - writer.current->map.bytes(frame.place)), frame.alignment);
         ret_survey.keys += frame.key != nullptr;
     }
@@ -98,6 +113,7 @@ void count_quiet(Writer &writer, uint64_t needed) {
 struct Choice {
     Geometry geometry;
     uint64_t places; // that it must have memory for
+    bool is_full;    // the file system has refused another object of that size
 };
 
 WriterSegment *oldest_retired(const Writer &writer) {
@@ -158,9 +174,10 @@ int replace(Writer &writer, WriterSegment *old, const Choice &choice, WriterSegm
 int take_retired(Writer &writer, const Choice &choice, WriterSegment **ret_segment) {
     WriterSegment *oldest = oldest_retired(writer);
     if (!oldest) { return -ENOSPC; }
-    if (is_lossless(writer) && segment_has_cursor(*oldest)) { return -EAGAIN; }
     const Geometry &geometry = oldest->map.geometry;
     bool has_size = geometry.capacity == choice.geometry.capacity && geometry.table_slots == choice.geometry.table_slots;
+    if (choice.is_full && !has_size) { return -ENOSPC; } // to wait for cursors would not help
+    if (is_lossless(writer) && segment_has_cursor(*oldest)) { return -EAGAIN; }
     if (!has_size || oldest->has_pending) { return replace(writer, oldest, choice, ret_segment); }
     if (int error = segment_extend(*oldest, choice.places); error < 0) { return error; }
     int error = segment_retake(*oldest);
@@ -169,9 +186,12 @@ int take_retired(Writer &writer, const Choice &choice, WriterSegment **ret_segme
     return error;
 }
 
-int take_segment(Writer &writer, const Choice &choice, WriterSegment **ret_segment) {
+int take_segment(Writer &writer, Choice &choice, WriterSegment **ret_segment) {
     int error = -ENOSPC;
-    if (count_segments(writer) < peek(writer.area.control->segments)) { error = make_another(writer, choice, ret_segment); }
+    if (count_segments(writer) < peek(writer.area.control->segments)) {
+        error = make_another(writer, choice, ret_segment);
+        choice.is_full = error == -ENOSPC;
+    }
     if (error == -ENOSPC) { error = take_retired(writer, choice, ret_segment); }
     return error;
 }
@@ -181,7 +201,7 @@ int take_segment_for(Writer &writer, const Survey &total, WriterSegment **ret_se
     uint64_t needed = total.bytes();
     uint64_t capacity = next_capacity(writer, needed);
     if (capacity == 0) { return -ENOSPC; }
-    Choice choice{{}, total.end};
+    Choice choice{{}, total.end, false};
     uint64_t slots = key_table_slots(capacity, total.keys, writer.current->map.geometry.table_slots);
     if (!make_geometry(capacity, slots, choice.geometry)) { return -ENOSPC; }
     int error = take_segment(writer, choice, ret_segment);
@@ -242,7 +262,7 @@ void copy_live(Writer &writer, Judge &judge, Copy &copy) {
     FrameWalk walk(from, first_place, writer.committed);
     Frame frame;
     while (walk.next(frame) == 1) {
-        if (judge.is_live(frame)) { copy_frame(copy, from, frame, seed); }
+        if (judge.is_wanted(frame)) { copy_frame(copy, from, frame, seed); }
     }
     put(copy.segment.map.frame(copy.tail).commit, 0u);
 }
@@ -279,6 +299,7 @@ void switch_to(Writer &writer, const Copy &copy) {
     writer.current = &copy.segment;
     writer.index = copy.index;
     writer.keys = copy.keys;
+    writer.pending_slots = writer.pending_keys; // what had a slot may have been left behind
     writer.committed = writer.tail = copy.tail;
     writer.dead = 0;
     writer.retry_place = 0;
@@ -309,7 +330,7 @@ void publish_end(const SegmentMap &map, uint32_t place, uint64_t generation, uin
 
 int compact(Writer &writer, const Room &request) {
     if (control_is_stale(writer.area)) { return -ESTALE; }
-    Judge judge(writer);
+    Judge judge(writer, request.supersedes);
     Survey total;
     if (int error = survey(writer, judge, request, total); error < 0) { return error; }
     WriterSegment *next = nullptr;

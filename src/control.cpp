@@ -37,10 +37,9 @@ int map_page(int fd, os::Access access, ControlPage *&ret_page) {
 }
 
 // Maps the page through a descriptor of its own: a mapping keeps the locks of its descriptor alive.
-int map_named(Area &area, os::Access access, const Trust &trust) {
+int map_named(Area &area, os::Access access, const Trust &trust, os::FileStatus &status) {
     int fd = os::operations.open(area.place.directory, area.place.name, access);
-    if (fd < 0) { return fd; }
-    os::FileStatus status;
+    if (fd < 0) { return fd == -EISDIR ? -EBADMSG : fd; } // as a directory that can be opened
     int error = os::operations.status(fd, &status);
     if (error == 0) { error = check_object(status, trust); }
     if (error == 0) { error = os::operations.file_system(fd, &area.medium); }
@@ -55,8 +54,13 @@ int map_named(Area &area, os::Access access, const Trust &trust) {
     }
     area.control = page;
     area.owner = status.uid;
-    area.group = status.gid;
     return 0;
+}
+
+int check_same(int fd, const os::FileStatus &other) {
+    os::FileStatus status;
+    if (int error = os::operations.status(fd, &status); error < 0) { return error; }
+    return status.inode == other.inode && status.device == other.device ? 0 : -EAGAIN;
 }
 
 void fill_page(ControlPage &page, const Choices &choices, const uint64_t area_id[2], const uint64_t boot_id[2]) {
@@ -111,9 +115,15 @@ int store_boot(Shared<uint64_t> to[2]) {
 } // namespace
 
 int control_open(Area &area, os::Access access, const Trust &trust) {
-    int error = map_named(area, access, trust);
-    if (error == 0) { error = lock_descriptor_open(area.control_fd, area.place.directory, area.place.name, access); }
-    if (error < 0) { control_unmap(area); }
+    constexpr int tries = 8; // the name may be given to another area between the two openings
+    int error = -EAGAIN;
+    for (int i = 0; i < tries && error == -EAGAIN; ++i) {
+        os::FileStatus mapped;
+        error = map_named(area, access, trust, mapped);
+        if (error == 0) { error = lock_descriptor_open(area.control_fd, area.place.directory, area.place.name, access); }
+        if (error == 0) { error = check_same(area.control_fd.fd, mapped); }
+        if (error != 0) { control_close(area); }
+    }
     return error;
 }
 
@@ -147,12 +157,12 @@ uint32_t control_mode(const Area &area) {
 }
 
 int control_dress(const Area &area, int fd) {
-    os::FileStatus status;
-    int error = os::operations.status(area.control_fd.fd, &status);
-    if (error == 0 && (os::operations.user() != area.owner || status.gid != area.group)) {
-        error = os::operations.set_owner(fd, area.owner, area.group);
-    }
-    return error == 0 ? os::operations.set_mode(fd, status.mode & 0777) : error;
+    os::FileStatus model, made;
+    int error = os::operations.status(area.control_fd.fd, &model);
+    if (error == 0) { error = os::operations.status(fd, &made); }
+    if (error != 0) { return error; }
+    if (made.uid != area.owner || made.gid != model.gid) { error = os::operations.set_owner(fd, area.owner, model.gid); }
+    return error == 0 ? os::operations.set_mode(fd, model.mode & 0777) : error;
 }
 
 int control_check_object(const Area &area, const os::FileStatus &status) {

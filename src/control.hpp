@@ -15,7 +15,7 @@ struct Area {
     ControlPage *control = nullptr;
     LockDescriptor control_fd; // the writer's liveness lock; for fstat by both sides
     os::Medium medium = os::Medium::memory;
-    uint32_t owner = 0, group = 0;
+    uint32_t owner = 0;
 };
 
 // Whose areas a handle believes, beside root's.

@@ -28,6 +28,15 @@ void after_fork_in_child() {
     pthread_mutex_unlock(&mutex);
 }
 
+// Under the mutex.
+void enlist(LockDescriptor &descriptor, int fd) {
+    descriptor.fd = fd;
+    descriptor.next = descriptors;
+    descriptor.link = &descriptors;
+    if (descriptors) { descriptors->link = &descriptor.next; }
+    descriptors = &descriptor;
+}
+
 } // namespace
 
 int fork_watch() {
@@ -44,12 +53,13 @@ int lock_descriptor_open(LockDescriptor &descriptor, int directory, const char *
     ForkGuard guard;
     int fd = os::operations.open(directory, name, access);
     if (fd < 0) { return fd; }
-    descriptor.fd = fd;
-    descriptor.next = descriptors;
-    descriptor.link = &descriptors;
-    if (descriptors) { descriptors->link = &descriptor.next; }
-    descriptors = &descriptor;
+    enlist(descriptor, fd);
     return 0;
+}
+
+void lock_descriptor_adopt(LockDescriptor &descriptor, int fd) {
+    ForkGuard guard;
+    enlist(descriptor, fd);
 }
 
 void lock_descriptor_close(LockDescriptor &descriptor) {

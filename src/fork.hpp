@@ -25,6 +25,9 @@ uint32_t fork_count();
 // Opens an existing file for its locks, so that no fork can fall in between. 0 or a negative errno.
 int lock_descriptor_open(LockDescriptor &descriptor, int directory, const char *name, os::Access access);
 
+// Takes over an open descriptor that carries no lock yet.
+void lock_descriptor_adopt(LockDescriptor &descriptor, int fd);
+
 // Unlocks and closes. Does nothing in a forked child, whose descriptors are closed and whose parent may still need the locks.
 void lock_descriptor_close(LockDescriptor &descriptor);
 

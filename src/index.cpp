@@ -70,12 +70,12 @@ int index_find(const SegmentMap &map, uint32_t end, uint64_t id, Frame &ret_fram
 int index_last_id(const SegmentMap &map, uint32_t end, uint64_t &ret_id) {
     ret_id = 0;
     if (end <= first_place) { return 0; }
-    // Backwards from page to page: pages of frames without an id (padding, markers) are rare.
+    uint32_t limit = end; // no id from here on
     for (uint32_t page = (end - 1) / places_per_page;; --page) {
         uint32_t place = entry_of(map, page, end);
         if (page == 0 && place == 0) { place = first_place; }
         if (place != 0) {
-            FrameWalk walk(map, place, end);
+            FrameWalk walk(map, place, limit);
             Frame frame;
             int found;
             while ((found = walk.next(frame)) == 1) {
@@ -83,6 +83,7 @@ int index_last_id(const SegmentMap &map, uint32_t end, uint64_t &ret_id) {
             }
             if (found < 0) { return found; }
             if (ret_id != 0) { return 0; }
+            limit = place;
         }
         if (page == 0) { return 0; }
     }

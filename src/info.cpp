@@ -23,12 +23,13 @@ void tell_area(const Area &area, speculo_area_info &info) {
     }
 }
 
-void count(const SegmentMap &map, const Frame &frame, uint32_t end, uint64_t now, speculo_area_info &info) {
+// `now` is asked only if something expires.
+template <class Now> void count(const SegmentMap &map, const Frame &frame, uint32_t end, Now now, speculo_area_info &info) {
     if (!frame.is_chunk()) { return; }
     uint32_t successor = load_successor(map.frame(frame.place).successor);
     if (successor != 0 && successor < end) {
         ++info.superseded_chunks;
-    } else if (frame.expires != 0 && has_passed(frame.expires, now)) {
+    } else if (frame.expires != 0 && has_passed(frame.expires, now())) {
         ++info.expired_chunks;
     } else {
         ++info.live_chunks;
@@ -36,7 +37,7 @@ void count(const SegmentMap &map, const Frame &frame, uint32_t end, uint64_t now
     }
 }
 
-int tell_segment(const SegmentMap &map, uint32_t end, uint32_t flags, uint64_t now, speculo_area_info &info) {
+template <class Now> int tell_segment(const SegmentMap &map, uint32_t end, uint32_t flags, Now now, speculo_area_info &info) {
     info.capacity = map.geometry.capacity;
     info.used = (end - first_place) * place_size;
     info.generation = observe_generation(map.header().generation);
@@ -58,14 +59,17 @@ int tell_reader(Reader &reader, uint32_t flags, speculo_area_info &info) {
     if (int error = borrow_current(reader, &segment); error < 0) { return error; }
     uint32_t end;
     int error = segment_end(*segment, first_place, end);
-    if (error == 0) { error = tell_segment(segment->map, end, flags, reader_now(reader), info); }
+    if (error == 0) {
+        error = tell_segment(
+            segment->map, end, flags, [&] { return reader_now(reader); }, info);
+    }
     info.generation = segment->generation;
     attachment_unpin(segment);
     return error;
 }
 
 int tell_writer(Writer &writer, uint32_t flags, speculo_area_info &info) {
-    uint64_t now = clock_prepare(writer.clock) == 0 ? clock_now(writer.clock) : 0;
+    auto now = [&] { return clock_prepare(writer.clock) == 0 ? clock_now(writer.clock) : 0; };
     int error = tell_segment(writer.current->map, writer.committed, flags, now, info);
     info.used = (writer.tail - first_place) * place_size;
     info.writer_alive = 1;

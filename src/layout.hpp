@@ -74,7 +74,11 @@ struct ControlPage {
 static_assert(sizeof(ControlPage) == page_size);
 static_assert(offsetof(ControlPage, version) == 8 && offsetof(ControlPage, area_id) == 16 &&
               offsetof(ControlPage, boot_id) == 32);
-static_assert(offsetof(ControlPage, compatible) == 48 && offsetof(ControlPage, capacity) == 64);
+static_assert(offsetof(ControlPage, byte_order) == 12 && offsetof(ControlPage, compatible) == 48);
+static_assert(offsetof(ControlPage, read_compatible) == 52 && offsetof(ControlPage, incompatible) == 56);
+static_assert(offsetof(ControlPage, size) == 60 && offsetof(ControlPage, capacity) == 64);
+static_assert(offsetof(ControlPage, max_capacity) == 72 && offsetof(ControlPage, segments) == 84);
+static_assert(offsetof(ControlPage, flags) == 88 && offsetof(ControlPage, recovery_boot_id) == 104);
 static_assert(offsetof(ControlPage, compact_percent) == 80 && offsetof(ControlPage, marks) == 92);
 static_assert(offsetof(ControlPage, writers) == 96 && offsetof(ControlPage, current) == 128);
 static_assert(offsetof(ControlPage, bell) == 192 && offsetof(ControlPage, slots) == 256);
@@ -107,6 +111,9 @@ struct SegmentHeader {
     uint8_t unused3[3964];
 };
 static_assert(sizeof(SegmentHeader) == page_size);
+static_assert(offsetof(SegmentHeader, version) == 8 && offsetof(SegmentHeader, byte_order) == 12);
+static_assert(offsetof(SegmentHeader, area_id) == 16 && offsetof(SegmentHeader, incarnation) == 36);
+static_assert(offsetof(SegmentHeader, table_slots) == 48);
 static_assert(offsetof(SegmentHeader, slot) == 32 && offsetof(SegmentHeader, capacity) == 40);
 static_assert(offsetof(SegmentHeader, next_id) == 56 && offsetof(SegmentHeader, prefix_end) == 64);
 static_assert(offsetof(SegmentHeader, generation) == 72 && offsetof(SegmentHeader, hint) == 128);
@@ -118,7 +125,7 @@ struct KeySlot {
     Shared<uint32_t> frame;    // a frame that has the key; 0: empty
     Shared<uint64_t> versions; // previous << 32 | newest
 };
-static_assert(sizeof(KeySlot) == 16);
+static_assert(sizeof(KeySlot) == 16 && offsetof(KeySlot, frame) == 4 && offsetof(KeySlot, versions) == 8);
 
 constexpr uint64_t pack_versions(uint32_t newest, uint32_t previous) { return uint64_t(previous) << 32 | newest; }
 constexpr uint32_t newest_version(uint64_t versions) { return uint32_t(versions); }
@@ -148,7 +155,7 @@ struct FrameHeader {
     Shared<uint32_t> successor; // 0: live; else the place of what superseded this chunk
     Shared<uint64_t> id_flags;  // flags << 56 | id
 };
-static_assert(sizeof(FrameHeader) == place_size);
+static_assert(sizeof(FrameHeader) == place_size && offsetof(FrameHeader, successor) == 4 && offsetof(FrameHeader, id_flags) == 8);
 
 inline constexpr uint32_t size_follows = 0xffffffff;
 inline constexpr uint32_t first_place = 1;

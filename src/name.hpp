@@ -16,7 +16,7 @@ struct Place {
     char name[max_name_size + 1];
 };
 
-// Checks a name and opens its directory. -EINVAL for a bad name; -EOPNOTSUPP for a file system that cannot hold an area.
+// Checks a name and opens its directory. -EINVAL for a bad name.
 int place_open(const char *name, Place &ret_place);
 void place_close(Place &place);
 

@@ -13,12 +13,12 @@ constexpr int lock_tries = 64; // the file may be removed and made again while i
 
 // Makes the lock's file, to be opened then like one that was there.
 int make_lock(const Place &place, uint32_t owner) {
-    int fd = os::operations.create(place.directory, lock_name(place).text);
-    if (fd < 0) { return fd == -EEXIST ? -EAGAIN : fd; }
-    int error = 0;
-    if (os::operations.user() != owner) { error = os::operations.set_owner(fd, owner, UINT32_MAX); }
-    os::operations.close(fd);
-    return error < 0 ? error : -EAGAIN;
+    Unnamed object;
+    int error = object_begin(place, object);
+    if (error == 0 && os::operations.user() != owner) { error = os::operations.set_owner(object.fd, owner, UINT32_MAX); }
+    if (error == 0) { error = object_publish(place, object, lock_name(place).text); }
+    object_abandon(place, object);
+    return error == 0 || error == -EEXIST ? -EAGAIN : error;
 }
 
 // Whether the locked file is still the one that the name leads to.
@@ -91,7 +91,7 @@ int change_mode(Writer &writer, uint32_t mode) {
     if (mode == 0) { return 0; }
     int error = os::operations.set_mode(writer.area.control_fd.fd, mode | 0600);
     for (WriterSegment *segment : writer.segments) {
-        if (segment && error == 0) { error = os::operations.set_mode(segment->fd, mode | 0600); }
+        if (segment && error == 0) { error = os::operations.set_mode(segment->file.fd, mode | 0600); }
     }
     return error;
 }
@@ -141,21 +141,43 @@ int unlink_area(const Place &place) {
 
 // ---- opening ----
 
-// An area that somebody began to remove is none any more.
-bool is_half_removed(const Area &area) { return observe_mark(area.control->marks) & mark_removed; }
+Trust trust_of_writer() {
+    uint32_t self = os::operations.user();
+    return Trust{self, false, 0, self == 0};
+}
+
+// An area that somebody began to remove is none any more. One that somebody began to create is none yet: whoever creates it after
+// all does so by choices of his own.
+bool is_no_area(const Area &area, uint32_t flags) {
+    bool is_half_removed = observe_mark(area.control->marks) & mark_removed;
+    bool is_half_made = peek(area.control->current) == 0 && (flags & SPECULO_OPEN_CREATE);
+    return is_half_removed || is_half_made;
+}
 
 int open_or_create_control(Writer &writer, uint32_t flags, const speculo_area_options &options) {
     Area &area = writer.area;
-    uint32_t self = os::operations.user();
-    int error = control_open(area, os::Access::read_write, Trust{self, false, 0, self == 0});
-    if (error == 0 && is_half_removed(area)) {
+    int error = control_open(area, os::Access::read_write, trust_of_writer());
+    if (error == 0 && is_no_area(area, flags)) {
         control_close(area);
         error = os::operations.unlink(area.place.directory, area.place.name);
         if (error == 0) { error = -ENOENT; }
     }
-    if (error == -ENOENT && (flags & SPECULO_OPEN_CREATE)) { return control_create(area, defaults(options)); }
-    if (error == 0 && (flags & SPECULO_OPEN_EXCLUSIVE) && peek(area.control->current) != 0) { return -EEXIST; }
-    return error;
+    if (error == -ENOENT && (flags & SPECULO_OPEN_CREATE)) {
+        error = control_create(area, defaults(options));
+        writer.is_creator = error == 0;
+    } else if (error == 0 && (flags & SPECULO_OPEN_EXCLUSIVE) && peek(area.control->current) != 0) {
+        return -EEXIST;
+    }
+    // The lock's file was removed by hand, and another writer lives: its sign of life tells.
+    return error == 0 && os::operations.locked_by_other(area.control_fd.fd, 0, 1) == 1 ? -EBUSY : error;
+}
+
+// -EEXIST if the area that another writer has is a complete one; else that writer is about to create it.
+int exclusive_or_busy(Area &area) {
+    int error = control_open(area, os::Access::read, trust_of_writer());
+    bool exists = error == 0 && observe_current(area.control->current) != 0;
+    control_close(area);
+    return exists ? -EEXIST : -EBUSY;
 }
 
 // Obsoletes every chunk with a deadline, as far as no compaction comes in between.
@@ -204,23 +226,33 @@ int prefault_one(WriterSegment &segment, uint64_t &bytes) {
     return 0;
 }
 
-// Memory made resident at open: the current segment's first, then that of further objects, which compaction will find.
-int prefault(Writer &writer, uint64_t bytes) {
+// Makes further segments resident, and makes those that there are not yet, as long as they are wanted.
+int prefault_others(Writer &writer, uint64_t bytes, uint32_t wanted) {
     const Geometry geometry = writer.current->map.geometry;
-    uint32_t count = 0;
-    for (const WriterSegment *segment : writer.segments) { count += segment != nullptr; }
-    int error = bytes > 0 ? prefault_one(*writer.current, bytes) : 0;
+    int error = 0;
     for (uint32_t slot = 0; slot < max_slots && bytes > 0 && error == 0; ++slot) {
         WriterSegment *&segment = writer.segments[slot];
-        bool is_wanted = segment ? segment != writer.current : count < peek(writer.area.control->segments);
-        if (!is_wanted) { continue; }
-        if (!segment) {
+        bool is_made = !segment && wanted > 0;
+        if (is_made) {
             error = segment_create(writer.area, slot, geometry, first_place, &segment);
-            ++count;
+            --wanted;
         }
-        if (error == 0) { error = prefault_one(*segment, bytes); }
+        if (error == 0 && segment && segment != writer.current) { error = prefault_one(*segment, bytes); }
+        if (error < 0 && is_made && segment) { // what there is no memory for is not to keep it from others
+            segment_remove(writer.area, segment);
+            segment = nullptr;
+        }
     }
     return error;
+}
+
+// Memory made resident at open: the current segment's first, then that of further objects, which compaction will find.
+int prefault(Writer &writer, uint64_t bytes) {
+    uint32_t count = 0, most = peek(writer.area.control->segments);
+    for (const WriterSegment *segment : writer.segments) { count += segment != nullptr; }
+    if (bytes == 0) { return 0; }
+    if (int error = prefault_one(*writer.current, bytes); error < 0) { return error; }
+    return prefault_others(writer, bytes, count < most ? most - count : 0);
 }
 
 int begin_writing(Writer &writer, uint32_t flags, const speculo_area_options &options) {
@@ -229,8 +261,10 @@ int begin_writing(Writer &writer, uint32_t flags, const speculo_area_options &op
     if (!are_sound(control)) { return -EBADMSG; }
     if (!os::has_range_locks && ((peek(control.flags) | options.flags) & SPECULO_AREA_LOSSLESS)) { return -EOPNOTSUPP; }
     liveness_show(writer.area);
-    Boot boot = control_boot(writer.area);
-    if (int error = take_over_after(writer, boot, flags); error < 0) { return error; }
+    if (int error = take_over_after(writer, control_boot(writer.area), flags); error < 0) {
+        writer.current = nullptr; // nothing to write back
+        return error;
+    }
     if (int error = change_mode(writer, options.mode); error < 0) { return error; }
     change_choices(control, options);
     if (int error = prefault(writer, options.prefault); error < 0) { return error; }
@@ -238,8 +272,9 @@ int begin_writing(Writer &writer, uint32_t flags, const speculo_area_options &op
     return 0;
 }
 
-// Whether opening failed before there was an area.
-bool is_half_made(const Writer &writer) {
+// Whether there was no area before opening failed.
+bool is_to_be_undone(const Writer &writer) {
+    if (writer.is_creator) { return true; }
     const Area &area = writer.area;
     os::FileStatus status;
     if (area.control) { return peek(area.control->current) == 0; }
@@ -252,9 +287,10 @@ int open_area(Writer &writer, uint32_t flags, const speculo_area_options &option
     int error = find_owner(place, owner);
     if (error == -ENOENT && (flags & SPECULO_OPEN_CREATE)) { error = 0; }
     if (error == 0) { error = take_role(place, owner, writer.role_lock); }
+    if (error == -EBUSY && (flags & SPECULO_OPEN_EXCLUSIVE)) { return exclusive_or_busy(writer.area); }
     if (error < 0) { return error; }
     error = begin_writing(writer, flags, options);
-    if (error < 0 && is_half_made(writer)) { unlink_area(place); } // leave no trace
+    if (error < 0 && is_to_be_undone(writer)) { unlink_area(place); } // leave no trace
     return error;
 }
 
@@ -291,7 +327,6 @@ int writer_open(const char *name, uint32_t flags, const speculo_area_options &op
     writer->role_lock.fd = -1;
     error = open_area(*writer, flags, options);
     if (error < 0) {
-        writer->current = nullptr; // nothing to write back
         writer_close(writer);
         return error;
     }

@@ -103,6 +103,7 @@ int enter(Attachment &attachment, uint64_t generation, Entry entry) {
     bool was_inside = attachment.pins.any();
     int error = lock_bytes(attachment, first, count);
     if (error == 0 && observe_generation(attachment.map.header().generation) != generation) {
+        // Byte 1 cannot be this handle's cursor's: where that still is inside, the generation does not change.
         if (was_inside) { ++first, --count; }
         if (count > 0) { unlock_bytes(attachment, first, count); }
         error = -ESTALE;

@@ -39,7 +39,7 @@ void attachment_leave(Attachment &attachment);
 // One user less; any thread. With the last one the lock goes, and the mapping too if it is cached no longer.
 void attachment_unpin(Attachment *attachment);
 
-// Looks how far the object has grown. 0, or -ESTALE.
+// Looks how far the object has grown.
 int attachment_refresh(Attachment &attachment);
 // The same for a map that may be a copy of the attachment's: 1 it has grown, 0, or an error.
 int attachment_measure(const Attachment &attachment, SegmentMap &map);

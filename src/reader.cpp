@@ -108,6 +108,7 @@ bool is_stale_and_read(const Reader &reader) {
     const Cursor &cursor = reader.cursor;
     if (!control_is_stale(reader.area)) { return false; }
     if (!cursor.segment) { return true; }
+    if (cursor.place >= cursor.segment->map.readable) { attachment_refresh(*cursor.segment); }
     return cursor.place < cursor.segment->map.readable && observe_commit(cursor.segment->map.frame(cursor.place).commit) == 0;
 }
 

@@ -7,7 +7,6 @@ namespace speculo::core {
 
 namespace {
 
-constexpr uint64_t whole_segment = 2; // the two bytes that readers lock
 constexpr uint64_t cursor_byte = 1;
 constexpr int nonce_tries = 8; // a name that is taken by chance or on purpose
 
@@ -21,6 +20,12 @@ uint64_t step_of(const Geometry &geometry) {
     constexpr uint64_t least = 64 << 10, most = 4 << 20;
     uint64_t step = geometry.capacity / 16;
     return step < least ? least : step > most ? most : step;
+}
+
+// A quota, or a limit on the size of files, is as good as a full file system.
+int allocate(const WriterSegment &segment, uint64_t from, uint64_t to) {
+    int error = os::operations.allocate_space(segment.file.fd, from, to - from);
+    return error == -EDQUOT || error == -EFBIG ? -ENOSPC : error;
 }
 
 void fill_header(const Area &area, const WriterSegment &segment) {
@@ -38,7 +43,7 @@ void fill_header(const Area &area, const WriterSegment &segment) {
 int map_segment(WriterSegment &segment) {
     if (segment.map.geometry.size > SIZE_MAX) { return -ENOMEM; }
     void *address = nullptr;
-    int error = os::operations.map(segment.fd, size_t(segment.map.geometry.size), os::Access::read_write, &address);
+    int error = os::operations.map(segment.file.fd, size_t(segment.map.geometry.size), os::Access::read_write, &address);
     if (error == 0) { segment.map.base = static_cast<std::byte *>(address); }
     return error;
 }
@@ -61,10 +66,10 @@ int name_object(Area &area, WriterSegment &segment, Unnamed &object) {
 int build(Area &area, WriterSegment &segment, Unnamed &object, uint64_t places) {
     int error = object_begin(area.place, object);
     if (error < 0) { return error; }
-    segment.fd = object.fd;
+    segment.file.fd = object.fd;
     error = segment_extend(segment, places);
     if (error == 0) { error = map_segment(segment); }
-    if (error == 0) { error = control_dress(area, segment.fd); }
+    if (error == 0) { error = control_dress(area, segment.file.fd); }
     if (error != 0) { return error; }
     uint64_t there = bytes_for(segment.map.geometry, segment.soft_end());
     os::operations.populate(segment.map.base, size_t(there), os::Access::read_write);
@@ -83,15 +88,15 @@ WriterSegment *new_segment(uint32_t slot) {
 
 int adopt(Area &area, WriterSegment &segment, uint64_t entry) {
     ObjectName name = segment_name(area.place, segment.slot, slot_nonce(entry));
-    segment.fd = os::operations.open(area.place.directory, name.text, os::Access::read_write);
-    if (segment.fd < 0) { return segment.fd; }
+    int error = lock_descriptor_open(segment.file, area.place.directory, name.text, os::Access::read_write);
+    if (error < 0) { return error; }
     os::FileStatus status;
-    int error = os::operations.status(segment.fd, &status);
+    error = os::operations.status(segment.file.fd, &status);
     if (error == 0) { error = control_check_object(area, status); }
     if (error == 0 && status.size < page_size) { error = -EBADMSG; }
     if (error < 0) { return error; }
     void *address = nullptr; // the header first: it says how much there is to map
-    error = os::operations.map(segment.fd, page_size, os::Access::read_write, &address);
+    error = os::operations.map(segment.file.fd, page_size, os::Access::read_write, &address);
     if (error < 0) { return error; }
     auto &header = *static_cast<SegmentHeader *>(address);
     error = segment_validate(area, header, status.size, segment.slot, entry, segment.map.geometry);
@@ -100,7 +105,7 @@ int adopt(Area &area, WriterSegment &segment, uint64_t entry) {
     if (error < 0) { return error; }
     // Somebody may have punched holes; what is not there would be SIGBUS on a full file system.
     uint64_t size = align_up(status.size, page_size);
-    error = os::operations.allocate_space(segment.fd, 0, size);
+    error = os::operations.allocate_space(segment.file.fd, 0, size);
     segment.map.readable = segment_readable(segment.map.geometry, size);
     segment.nonce = slot_nonce(entry);
     segment.incarnation = slot_incarnation(entry);
@@ -136,11 +141,12 @@ int segment_create(Area &area, uint32_t slot, const Geometry &geometry, uint64_t
     Unnamed object;
     int error = build(area, *segment, object, places);
     if (error < 0) {
-        segment->fd = -1; // it is the object's
+        segment->file.fd = -1; // it is the object's
         object_abandon(area.place, object);
         segment_free(segment);
         return error;
     }
+    lock_descriptor_adopt(segment->file, object.fd);
     *ret_segment = segment;
     return 0;
 }
@@ -166,10 +172,10 @@ int segment_extend(WriterSegment &segment, uint64_t places) {
     if (needed <= there) { return 0; }
     uint64_t wanted = needed < there + step_of(geometry) ? there + step_of(geometry) : needed;
     if (wanted > geometry.size) { wanted = geometry.size; }
-    int error = os::operations.allocate_space(segment.fd, there, wanted - there);
+    int error = allocate(segment, there, wanted);
     if (error == -ENOSPC && wanted > needed) {
         wanted = needed; // little is left
-        error = os::operations.allocate_space(segment.fd, there, wanted - there);
+        error = allocate(segment, there, wanted);
     }
     if (error < 0) { return error; }
     segment.map.readable = segment_readable(geometry, wanted);
@@ -189,24 +195,26 @@ int segment_prefault(WriterSegment &segment, uint64_t bytes) {
 
 int segment_retake(WriterSegment &segment) {
     if (!os::has_range_locks) { return -EAGAIN; }
-    int error = os::operations.lock(segment.fd, os::Lock::exclusive, 0, whole_segment);
+    // Not the two bytes alone: locks elsewhere pin nothing, but the kernel would have to look through them each time.
+    constexpr uint64_t all = 0;
+    int error = os::operations.lock(segment.file.fd, os::Lock::exclusive, 0, all);
     if (error < 0) { return error; }
     segment_invalidate(segment);
-    os::operations.lock(segment.fd, os::Lock::none, 0, whole_segment);
+    os::operations.lock(segment.file.fd, os::Lock::none, 0, all);
     return 0;
 }
 
 bool segment_has_cursor(const WriterSegment &segment) {
-    int error = os::operations.lock(segment.fd, os::Lock::exclusive, cursor_byte, 1);
-    if (error == 0) { os::operations.lock(segment.fd, os::Lock::none, cursor_byte, 1); }
+    int error = os::operations.lock(segment.file.fd, os::Lock::exclusive, cursor_byte, 1);
+    if (error == 0) { os::operations.lock(segment.file.fd, os::Lock::none, cursor_byte, 1); }
     return error == -EAGAIN;
 }
 
 int segment_shut_out_cursors(WriterSegment &segment) {
-    return os::operations.lock(segment.fd, os::Lock::exclusive, cursor_byte, 1);
+    return os::operations.lock(segment.file.fd, os::Lock::exclusive, cursor_byte, 1);
 }
 
-void segment_let_in_cursors(WriterSegment &segment) { os::operations.lock(segment.fd, os::Lock::none, cursor_byte, 1); }
+void segment_let_in_cursors(WriterSegment &segment) { os::operations.lock(segment.file.fd, os::Lock::none, cursor_byte, 1); }
 
 void segment_invalidate(WriterSegment &segment) {
     publish_generation(segment.map.header().generation, 0);
@@ -221,9 +229,15 @@ void segment_clear(WriterSegment &segment) {
     put(map.header().prefix_end, first_place);
 }
 
+void segment_remove(Area &area, WriterSegment *segment) {
+    publish_slot(area.control->slots[segment->slot], pack_slot(0, segment->incarnation));
+    os::operations.unlink(area.place.directory, segment_name(area.place, segment->slot, segment->nonce).text);
+    segment_free(segment);
+}
+
 void segment_free(WriterSegment *segment) {
     if (segment->map.base) { os::operations.unmap(segment->map.base, size_t(segment->map.geometry.size)); }
-    if (segment->fd >= 0) { os::operations.close(segment->fd); }
+    lock_descriptor_close(segment->file);
     os::operations.release(segment);
 }
 

@@ -23,7 +23,7 @@ struct SegmentMap {
 // The writer's side of a segment.
 struct WriterSegment {
     SegmentMap map;
-    int fd = -1;
+    LockDescriptor file; // its locks are held for moments only
     uint32_t slot = 0;
     uint32_t nonce = 0, incarnation = 0;
     uint64_t generation = 0;
@@ -62,6 +62,9 @@ void segment_invalidate(WriterSegment &segment);
 
 // Starts a generation: empty index and table, nothing committed, the zero word in place.
 void segment_clear(WriterSegment &segment);
+
+// Takes its name from a segment that nobody needs, and frees it.
+void segment_remove(Area &area, WriterSegment *segment);
 
 // Lets go of the mapping and frees it. The name stays.
 void segment_free(WriterSegment *segment);

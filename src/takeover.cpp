@@ -20,9 +20,10 @@ int adopt_segments(Writer &writer, uint32_t current) {
     for (uint32_t slot = 0; slot < max_slots; ++slot) {
         if (slot_nonce(peek(writer.area.control->slots[slot])) == 0) { continue; }
         int error = segment_adopt(writer.area, slot, &writer.segments[slot]);
-        bool is_unusable = error == -ENOENT || error == -ESTALE || error == -EBADMSG || error == -EPROTONOSUPPORT;
+        bool is_unusable =
+            error == -ENOENT || error == -ESTALE || error == -EBADMSG || error == -EPROTONOSUPPORT || error == -EPERM;
         if (error < 0 && !is_unusable) { return error; }
-        if (error < 0 && slot == current) { return -EBADMSG; }
+        if (error < 0 && slot == current) { return error == -EPERM ? error : -EBADMSG; }
         if (error < 0) { forget_slot(writer.area, slot); }
     }
     return writer.segments[current] ? 0 : -EBADMSG;
@@ -146,12 +147,11 @@ void unlink_leftovers(const Area &area) {
 namespace {
 
 // Makes the first segment of an area, or the first one after everything was given up.
-int start_segment(Writer &writer, uint64_t generation, uint64_t next_id) {
+int start_segment(Writer &writer, uint32_t slot, uint64_t generation, uint64_t next_id) {
     ControlPage &control = *writer.area.control;
     uint64_t capacity = peek(control.capacity);
     Geometry geometry;
     if (!make_geometry(capacity, key_table_slots(capacity, 0, 0), geometry)) { return -EBADMSG; }
-    uint32_t slot = 0;
     if (int error = segment_create(writer.area, slot, geometry, first_place, &writer.segments[slot]); error < 0) { return error; }
     writer.current = writer.segments[slot];
     writer.current->generation = generation;
@@ -186,14 +186,14 @@ int take_over(Writer &writer) {
     if (current == 0) {
         for (uint32_t slot = 0; slot < max_slots; ++slot) { forget_slot(writer.area, slot); }
         unlink_leftovers(writer.area);
-        return start_segment(writer, 1, 1);
+        return start_segment(writer, 0, 1, 1);
     }
     uint32_t slot = current_slot(current);
     if (int error = adopt_segments(writer, slot); error < 0) { return error; }
     writer.current = writer.segments[slot];
     if (writer.current->generation != current_generation(current)) { return -EBADMSG; }
-    if (int error = resume(writer); error < 0) { return error; }
     sort_out_generations(writer);
+    if (int error = resume(writer); error < 0) { return error; }
     unlink_leftovers(writer.area);
     return 0;
 }
@@ -202,13 +202,18 @@ int start_afresh(Writer &writer) {
     uint64_t current = peek(writer.area.control->current);
     adopt_segments(writer, current_slot(current));
     uint64_t last_id = last_known_id(writer);
-    for (uint32_t slot = 0; slot < max_slots; ++slot) {
-        if (writer.segments[slot]) { segment_free(writer.segments[slot]); }
-        writer.segments[slot] = nullptr;
-        forget_slot(writer.area, slot);
+    for (WriterSegment *&segment : writer.segments) {
+        if (segment) { segment_free(segment); }
+        segment = nullptr;
+    }
+    // In another slot, and nothing is given up before it is there: if this fails, the ids are still known.
+    uint32_t slot = (current_slot(current) + 1) % max_slots;
+    if (int error = start_segment(writer, slot, current_generation(current) + 1, last_id + 1); error < 0) { return error; }
+    for (uint32_t other = 0; other < max_slots; ++other) {
+        if (other != slot) { forget_slot(writer.area, other); }
     }
     unlink_leftovers(writer.area);
-    return start_segment(writer, current_generation(current) + 1, last_id + 1);
+    return 0;
 }
 
 } // namespace speculo::core

@@ -37,9 +37,46 @@ uint64_t end_at(const Request &request, uint32_t place) {
 
 bool needs_slot(const Request &request) { return field_flags(request.pending.flags) & frame_key; }
 
-bool needs_larger_table(const Writer &writer, const Request &request) {
-    if (!needs_slot(request)) { return false; }
-    return key_table_is_full(writer.current->map.geometry.table_slots, writer.keys + writer.pending_keys + 1);
+// What the pending records say of a key: the last one that has it, or nullptr.
+const Pending *find_pending_key(const Writer &writer, const Key &key) {
+    for (size_t i = writer.pending_count; i-- > 0;) {
+        const Pending &pending = writer.pending[i];
+        if ((field_flags(pending.flags) & frame_key) == 0 || pending.hash != key.hash || pending.key_size != key.size) {
+            continue;
+        }
+        const std::byte *bytes = pending.bytes + frame_shape(pending.flags, 0, false).key;
+        if (equal_bytes(bytes, key.bytes, key.size)) { return &pending; }
+    }
+    return nullptr;
+}
+
+// Whether a key has its slot in the table already.
+bool has_slot(const Writer &writer, const Key &key) { return key_search(writer.current->map, writer.committed, key).found; }
+
+Key key_of(const Pending &pending) {
+    return {pending.bytes + frame_shape(pending.flags, 0, false).key, pending.key_size, pending.hash};
+}
+
+// How many slots the commit needs at most.
+uint64_t count_new_keys(const Writer &writer) {
+    uint64_t count = 0;
+    for (size_t i = 0; i < writer.pending_count; ++i) {
+        const Pending &pending = writer.pending[i];
+        count += (field_flags(pending.flags) & frame_key) && !has_slot(writer, key_of(pending));
+    }
+    return count;
+}
+
+// Keys are counted as new while there is room for as many; only then it is found out which of them are.
+bool needs_larger_table(Writer &writer, const Request &request) {
+    auto is_full = [&] {
+        return key_table_is_full(writer.current->map.geometry.table_slots, writer.keys + writer.pending_slots + 1);
+    };
+    if (!needs_slot(request) || !is_full()) { return false; }
+    Key key{static_cast<const std::byte *>(request.key), request.pending.key_size, request.pending.hash};
+    if (has_slot(writer, key) || find_pending_key(writer, key)) { return false; }
+    writer.pending_slots = count_new_keys(writer);
+    return is_full();
 }
 
 // Whether enough is dead to compact before the segment is full.
@@ -52,11 +89,12 @@ bool is_worth_compacting(const Writer &writer) {
 
 int compact_for(Writer &writer, const Request &request) {
     const Pending &pending = request.pending;
-    return compact(writer, Room{pending.length, request.payload_offset, pending.alignment, needs_slot(request) ? 1u : 0u});
+    return compact(writer, Room{pending.length, request.payload_offset, pending.alignment, needs_slot(request) ? 1u : 0u,
+                                pending.supersedes});
 }
 
 void compact_early(Writer &writer, const Request &request) {
-    writer.retry_place = writer.tail + writer.current->map.geometry.chunk_end / 16;
+    writer.retry_place = uint64_t(writer.tail) + writer.current->map.geometry.chunk_end / 16;
     compact_for(writer, request); // if it cannot be, there is still room here
 }
 
@@ -84,7 +122,10 @@ Pending &append(Writer &writer, Request &request) {
     pending.bytes = map.bytes(pending.place);
     lay_frame(map, pending, request.key, request.tag, request.expires);
     writer.tail = pending.end();
-    if (field_flags(pending.flags) & frame_key) { ++writer.pending_keys; }
+    if (field_flags(pending.flags) & frame_key) {
+        ++writer.pending_keys;
+        ++writer.pending_slots;
+    }
     writer.pending[writer.pending_count] = pending;
     return writer.pending[writer.pending_count++];
 }
@@ -133,19 +174,6 @@ int check_live(Writer &writer, uint64_t id) {
     return load_successor(map.frame(frame.place).successor) == 0 ? 0 : -ENOENT;
 }
 
-// What the pending records say of a key: the last one that has it, or nullptr.
-const Pending *find_pending_key(const Writer &writer, const Key &key) {
-    for (size_t i = writer.pending_count; i-- > 0;) {
-        const Pending &pending = writer.pending[i];
-        if ((field_flags(pending.flags) & frame_key) == 0 || pending.hash != key.hash || pending.key_size != key.size) {
-            continue;
-        }
-        const std::byte *bytes = pending.bytes + frame_shape(pending.flags, 0, false).key;
-        if (equal_bytes(bytes, key.bytes, key.size)) { return &pending; }
-    }
-    return nullptr;
-}
-
 // -ENOENT unless a chunk has the key.
 int check_key(const Writer &writer, const Key &key) {
     if (const Pending *pending = writer.pending_keys ? find_pending_key(writer, key) : nullptr) {
@@ -168,7 +196,8 @@ int make_room_in_reserve(Writer &writer, const Request &request, uint32_t reserv
     if (end <= writer.current->map.geometry.chunk_end && segment_extend(*writer.current, end) == 0) { return 0; }
     if (end <= reserve_end) { return 0; }
     int error = compact_for(writer, request);
-    return error == -EMSGSIZE ? -ENOSPC : error;
+    if (error != -ENOSPC) { return error; }
+    return compact(writer, Room{0, 0, 0, 0, 0}); // then it goes into the reserve, which is empty again
 }
 
 int append_marker(Writer &writer) {
@@ -304,7 +333,7 @@ void writer_rollback(Writer &writer) {
 
 void pending_clear(Writer &writer) {
     writer.pending_count = 0;
-    writer.pending_keys = 0;
+    writer.pending_keys = writer.pending_slots = 0;
     for (WriterSegment *segment : writer.segments) {
         if (segment) { segment->has_pending = false; }
     }

@@ -35,6 +35,7 @@ struct Pending {
 
 struct Writer : speculo_area {
     LockDescriptor role_lock;
+    bool is_creator; // of the area
     WriterSegment *segments[max_slots];
     WriterSegment *current;
     WriterSegment *displaced; // lost their name, but callers hold pointers into them until commit or rollback
@@ -44,11 +45,12 @@ struct Writer : speculo_area {
     uint64_t first_id;        // that the next commit publishes
     uint64_t dead;            // places of committed frames that were superseded, removed or obsoleted
     uint64_t keys;            // slots taken in the key table
-    uint64_t pending_keys;    // pending frames with a key: at most so many slots more
+    uint64_t pending_keys;    // pending frames with a key
+    uint64_t pending_slots;   // that they need more, at most
     IndexWriter index;
     Pending *pending;
     size_t pending_count, pending_room;
-    uint32_t retry_place;       // compact_percent: not again before the tail is here
+    uint64_t retry_place;       // compact_percent: not again before the tail is here
     uint32_t quiet_generations; // how many in a row used less than a quarter
 };
 
@@ -95,8 +97,9 @@ void pending_clear(Writer &writer);
 struct Room {
     uint64_t length; // places
     uint32_t payload_offset;
-    uint32_t alignment; // of the payload
-    uint64_t keys;      // slots in the key table
+    uint32_t alignment;  // of the payload
+    uint64_t keys;       // slots in the key table
+    uint64_t supersedes; // id; 0 none
 };
 
 // Copies what is live into another segment and switches to it, if what is pending and `request` then fit behind it. After a

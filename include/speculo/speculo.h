@@ -391,8 +391,8 @@ typedef struct speculo_chunk {
  *
  * @param area       Reader's handle with a cursor.
  * @param ret_chunk  On 1: the view, valid until the next read_next, seek or close of this handle, unless held.
- * @return 1 delivered; 0 caught up; or: `-EBADMSG` (until a seek), `-EAGAIN`, `-ESTALE` the area was removed and all is read,
- *         `-EINVAL`, `-ECHILD`; or as the system gave it.
+ * @return 1 delivered; 0 caught up; or: `-EBADMSG` (until a seek), `-EAGAIN`, `-ESTALE` the area was removed and the next segment
+ *         is gone, `-EINVAL`, `-ECHILD`; or as the system gave it.
  * @threads  One thread per handle.
  * @since    0.1
  */
@@ -436,8 +436,8 @@ SPECULO_API int speculo_seek(speculo_area *area, uint64_t id) SPECULO_NOTHROW;
  *
  * @param area   Reader's handle of the same area.
  * @param chunk  A view.
- * @return 1 live; 0 expired, superseded, removed or dropped meanwhile; or: `-EBADMSG`, `-EAGAIN`, `-EINVAL`, `-ECHILD`; or as the
- *         system gave it.
+ * @return 1 live; 0 expired, superseded, removed or dropped meanwhile; or: `-EBADMSG`, `-EAGAIN`, `-ESTALE` the area was removed,
+ *         `-EINVAL`, `-ECHILD`; or as the system gave it.
  * @threads  One thread per handle.
  * @since    0.1
  */
@@ -451,7 +451,7 @@ SPECULO_API int speculo_chunk_is_live(speculo_area *area, const speculo_chunk *c
  *
  * @param area   The reader's handle that the view came from; a snapshot's view: the handle that the snapshot came from.
  * @param chunk  A view that is still valid. Its opaque part is changed.
- * @return 0, or: `-EINVAL` an outdated view, or another handle's; `-ENOMEM`; `-ECHILD`.
+ * @return 0, or: `-EINVAL` an outdated view, or another handle's; `-ECHILD`.
  * @threads  One thread per handle.
  * @since    0.1
  */

@@ -85,18 +85,32 @@ public:
         return chunk && !chunk->is_removal && chunk->successor < 0;
     }
 
+    // Whether compaction carries a chunk over: it is live, or the commit in progress supersedes it.
+    bool is_wanted(const ModelChunk &chunk, uint64_t supersedes = 0) const {
+        if (is_live(chunk) && !chunk.is_transient) { return true; }
+        bool is_awaited = chunk.id == supersedes;
+        for (const ModelPending &one : pending) { is_awaited |= one.kind == ModelPending::chunk && one.supersedes == chunk.id; }
+        return is_awaited && !chunk.is_removal && chunk.successor < 0;
+    }
+
     // Places that are needed to go on, at most.
     uint64_t places() const {
         uint64_t sum = 0;
-        for (const ModelChunk &chunk : current().chunks) { sum += is_live(chunk) && !chunk.is_transient ? chunk.places : 0; }
+        for (const ModelChunk &chunk : current().chunks) { sum += is_wanted(chunk) ? chunk.places : 0; }
         for (const ModelPending &one : pending) { sum += one.chunk_.places; }
         return sum;
     }
 
-    void compact() {
+    uint64_t places_of(uint64_t id) const {
+        const ModelChunk *chunk = find(id);
+        return chunk ? chunk->places : 0;
+    }
+
+    // `supersedes`: by the chunk that is being allocated.
+    void compact(uint64_t supersedes = 0) {
         ModelGeneration next;
         for (const ModelChunk &chunk : current().chunks) {
-            if (is_live(chunk) && !chunk.is_transient) { next.chunks.push_back(chunk); }
+            if (is_wanted(chunk, supersedes)) { next.chunks.push_back(chunk); }
         }
         next.copied = next.chunks.size();
         generations_.push_back(std::move(next));

@@ -39,9 +39,9 @@ public:
     }
     // As the writer does when it takes the segment.
     int lock(uint64_t first, uint64_t count = 1) {
-        return os::operations.lock(segment_->fd, os::Lock::exclusive, first, count);
+        return os::operations.lock(segment_->file.fd, os::Lock::exclusive, first, count);
     }
-    void unlock(uint64_t first, uint64_t count = 1) { os::operations.lock(segment_->fd, os::Lock::none, first, count); }
+    void unlock(uint64_t first, uint64_t count = 1) { os::operations.lock(segment_->file.fd, os::Lock::none, first, count); }
 
     // The place of a chunk, among the committed frames.
     uint32_t place_of(uint64_t id) const {

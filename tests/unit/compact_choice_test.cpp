@@ -91,7 +91,7 @@ TEST_F(CompactChoice, replaced_object_is_not_entered_any_more) {
     const core::WriterSegment &pinned = *inside(writer_).current; // gone once it is replaced
     size_t size = pinned.map.geometry.size;
     void *address = nullptr;
-    ASSERT_EQ(os::operations.map(pinned.fd, size, os::Access::read, &address), 0);
+    ASSERT_EQ(os::operations.map(pinned.file.fd, size, os::Access::read, &address), 0);
     const auto &header = *static_cast<const core::SegmentHeader *>(address);
     compact(2);
     EXPECT_EQ(core::peek(header.generation), 1u); // history

@@ -99,9 +99,9 @@ private:
     void tell_time() { model_.now = speculo_now(); }
 
     // The writer compacts when it likes; what it carries over is not its own choice.
-    void notice_compactions() {
+    void notice_compactions(uint64_t supersedes = 0) {
         for (uint64_t now = inside(writer_).current->generation; model_.generation() < now;) {
-            model_.compact();
+            model_.compact(supersedes);
             log_ << "  compacted: generation " << model_.generation() << '\n';
         }
     }
@@ -133,9 +133,9 @@ private:
         int error = speculo_chunk_alloc(writer_, chunk.payload.size(), &options, &data, &chunk.id);
         log_ << "alloc " << chunk.payload.size() << " key '" << chunk.key << "' ttl " << options.ttl_ns << " supersedes "
              << one.supersedes << " flags " << options.flags << " alignment " << options.alignment << " = " << error << '\n';
-        notice_compactions();
+        notice_compactions(one.supersedes);
         if (!is_allowed) { return expect_refused(error, -ENOENT); }
-        if (error < 0) { return expect_no_room(error, chunk.places, "alloc"); }
+        if (error < 0) { return expect_no_room(error, chunk.places + model_.places_of(one.supersedes), "alloc"); }
         EXPECT_EQ(chunk.id, model_.next_id++);
         std::memcpy(data, chunk.payload.data(), chunk.payload.size());
         model_.pending.push_back(one);

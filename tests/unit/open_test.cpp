@@ -100,7 +100,7 @@ TEST_F(Open, reader_may_come_before_the_first_chunk) {
     EXPECT_EQ(ids_of(read_all(reader)), (Ids{1}));
 }
 
-// The control page is there, `current` is 0: its creator died.
+// The control page is there, `current` is 0: its creator died. What it chose is nothing to who creates the area after all.
 TEST_F(Open, half_made_area_is_none_for_readers_and_is_finished_by_writers) {
     for (uint32_t flags : {write_flag, create_flags, exclusive_flags}) {
         make_area(name_, small).close();
@@ -108,11 +108,13 @@ TEST_F(Open, half_made_area_is_none_for_readers_and_is_finished_by_writers) {
         ASSERT_EQ(core::place_open(name_.c_str(), area.place), 0);
         ASSERT_EQ(core::control_open(area, os::Access::read_write, core::Trust{geteuid(), false, 0, true}), 0);
         core::put(area.control->current, uint64_t(0));
+        ASSERT_EQ(os::operations.set_mode(area.control_fd.fd, 0644), 0);
         EXPECT_EQ(try_open(name_, SPECULO_OPEN_READ), -ENOENT);
         Handle writer = open_area(name_, flags);
         EXPECT_EQ(commit_chunk(writer, "a"), 1u);
         EXPECT_EQ(info_of(writer).segments, 1u);
-        EXPECT_EQ(info_of(writer).capacity, small);
+        EXPECT_EQ(info_of(writer).capacity, flags == write_flag ? small : uint64_t(1) << 20);
+        EXPECT_EQ(info_of(writer).mode, flags == write_flag ? 0644u : 0600u);
         EXPECT_EQ(live_ids(name_), (Ids{1}));
         writer.close();
         core::control_close(area);
