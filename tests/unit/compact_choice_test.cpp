@@ -126,7 +126,8 @@ TEST_F(CompactChoice, number_of_segments_can_change) {
         compact(16);
         EXPECT_EQ(info_of(writer_).segments, segments);
         EXPECT_EQ(size_t(std::count_if(std::begin(inside(writer_).segments), std::end(inside(writer_).segments),
-                                       [](auto *segment) { return segment != nullptr; })), segments);
+                                       [](auto *segment) { return segment != nullptr; })),
+                  segments);
         EXPECT_EQ(live_ids(name_), (Ids{1}));
     }
     writer_.close();
@@ -316,6 +317,22 @@ TEST_F(CompactLossless, change_of_size_or_number_waits_as_well) {
     EXPECT_EQ(read_all(second).size(), 1u);
     EXPECT_EQ(read_all(reader).size(), 1u);
     compact_now(writer_);
+}
+
+// They pin no bytes, but the kernel would have to look through all of them at each compaction.
+TEST_F(CompactChoice, P4_locks_elsewhere_count_as_pins) {
+    const core::WriterSegment &segment = *inside(writer_).current;
+    const core::Place &place = inside(writer_).area.place;
+    int fd = os::operations.open(place.directory, core::segment_name(place, 0, segment.nonce).text, os::Access::read);
+    ASSERT_GE(fd, 0);
+    int error = os::operations.lock(fd, os::Lock::shared, 100, 1);
+    EXPECT_EQ(error, os::has_range_locks ? 0 : -EOPNOTSUPP);
+    compact(3);
+    EXPECT_EQ(inside(writer_).current->slot, 0u);
+    EXPECT_EQ(incarnation(), 2u);
+    os::operations.close(fd);
+    compact(3);
+    EXPECT_EQ(incarnation(), os::has_range_locks ? 2u : 3u); // used again
 }
 
 } // namespace

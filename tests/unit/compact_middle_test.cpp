@@ -2,6 +2,7 @@
 // Compaction in the middle of a commit: the pending chunks get their place in the next segment, and nobody notices.
 #include "writer.hpp"
 
+#include <algorithm>
 #include <cerrno>
 
 #include "faults.hpp"
@@ -293,6 +294,49 @@ TEST_F(CompactMiddle, failing_one_changes_nothing) {
     EXPECT_GT(tried, 6u);
     writer_.close(), reader.close();
     EXPECT_EQ(faults.leaks(), "");
+}
+
+// The first superseder finds the chunk by id or by key; the second one has to find the first.
+TEST_F(CompactMiddle, second_superseder_of_a_dropped_chunk_supersedes_the_first) {
+    for (bool by_key : {false, true}) {
+        uint64_t gone = put_key(writer_, "k", "gone", transient());
+        commit(writer_);
+        fill(3000);
+        uint64_t first = by_key ? put_key(writer_, "k", "first") : put_chunk(writer_, "first", superseding(gone));
+        uint64_t before = generation();
+        uint64_t second = put_chunk(writer_, std::string(3000, 'x'), superseding(gone)); // this one compacts
+        ASSERT_EQ(generation(), before + 1);
+        commit(writer_);
+        Ids live = live_ids(name_);
+        EXPECT_EQ(std::count(live.begin(), live.end(), first), 0);
+        EXPECT_EQ(std::count(live.begin(), live.end(), second), 1);
+        EXPECT_EQ(speculo_chunk_obsolete(writer_, second), 0);
+        commit(writer_);
+    }
+}
+
+TEST_F(CompactMiddle, versions_of_one_key_need_one_slot) {
+    commit_key(writer_, "known", "v");
+    uint64_t slots = inside(writer_).current->map.geometry.table_slots;
+    for (uint64_t i = 0; i < slots; ++i) { put_key(writer_, "known", "v"); }
+    for (uint64_t i = 0; i < slots; ++i) { put_key(writer_, "new", "v"); }
+    EXPECT_EQ(generation(), 1u);
+    commit(writer_);
+    EXPECT_EQ(value_of(name_, "new"), "v");
+    EXPECT_EQ(live_ids(name_).size(), 3u);
+}
+
+TEST_F(CompactMiddle, compact_percent_counts_what_dies_within_its_own_commit) {
+    AreaName name;
+    AreaOptions options(small);
+    options.compact_percent = 50;
+    Handle writer = make_area(name, options);
+    while (inside(writer).tail < inside(writer).current->map.geometry.chunk_end / 2) {
+        for (int i = 0; i < 10; ++i) { put_key(writer, "k", std::string(100, 'v')); }
+        commit(writer);
+        if (inside(writer).current->generation == 2) { return; }
+    }
+    FAIL() << "nine out of ten are dead, and nothing was compacted";
 }
 
 } // namespace

@@ -193,7 +193,7 @@ TEST_F(Compact, compact_percent_compacts_early) {
     commit_chunk(writer_, std::string(8000, 'l'));
     uint64_t generations = generation();
     for (int i = 0; i < 3; ++i) { commit_key(writer_, "k", std::string(2400, 'k')); } // dead: 4800 of 15000
-    EXPECT_EQ(generation(), generations); // and not a quarter used either
+    EXPECT_EQ(generation(), generations);                                             // and not a quarter used either
     while (generation() == generations) {
         core::Writer &writer = inside(writer_);
         ASSERT_LT(writer.tail, writer.current->map.geometry.chunk_end / 2);
@@ -370,9 +370,7 @@ TEST_F(Compact, many_keys_are_all_found) {
     compact_now(writer_);
     EXPECT_GE(table_slots(), 6000u);
     Handle reader = open_reader(name_);
-    for (int i = 0; i < 3000; ++i) {
-        EXPECT_EQ(value_of(reader, std::to_string(i)), i % 3 ? std::to_string(i * 7) : "new");
-    }
+    for (int i = 0; i < 3000; ++i) { EXPECT_EQ(value_of(reader, std::to_string(i)), i % 3 ? std::to_string(i * 7) : "new"); }
     EXPECT_EQ(value_of(reader, "3000"), no_value);
 }
 

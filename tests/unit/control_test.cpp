@@ -11,6 +11,7 @@
 
 #include "area_names.hpp"
 #include "faults.hpp"
+#include "writing.hpp"
 
 namespace {
 
@@ -138,7 +139,7 @@ TEST_F(Control, objects_are_dressed_like_the_area) {
     EXPECT_EQ(os::operations.status(object.fd, &status), 0);
     EXPECT_EQ(status.mode, 0644u);
     EXPECT_EQ(faults.calls(Site::set_owner), 0u) << "it is the owner's already";
-    area.owner += 1; // root took over somebody's area
+    area.owner += 1;                        // root took over somebody's area
     faults.fail(Site::set_owner, 1, EPERM); // not root: at least it was asked for
     EXPECT_EQ(control_dress(area, object.fd), -EPERM);
     EXPECT_EQ(faults.calls(Site::set_owner), 1u);
@@ -279,6 +280,54 @@ TEST_F(Control, a_writer_that_cannot_show_itself_is_said_to_live) {
     liveness_end(writer);
     EXPECT_EQ(peek(writer.control->marks), 0u);
     EXPECT_EQ(liveness_query(reader), !os::has_range_locks);
+}
+
+// As a group that may read: not the one that the writer happens to have.
+TEST_F(Control, objects_take_the_group_of_the_control_page) {
+    Handle writer = make_area(name);
+    gid_t group = geteuid() == 0 ? 1000 : getegid(); // whoever is not root can give files to groups of his own only
+    ASSERT_EQ(chown(name.path().c_str(), uid_t(-1), group), 0);
+    compact_now(writer);
+    os::FileStatus status;
+    ASSERT_EQ(os::operations.status(inside(writer).current->file.fd, &status), 0);
+    EXPECT_EQ(status.gid, group);
+}
+
+namespace replaced {
+
+const AreaName *first, *second;
+int opened;
+int (*real)(int, const char *, os::Access);
+
+// Between the first opening of the control page and the second, the name is given to another area.
+int open(int directory, const char *file, os::Access access) {
+    bool is_control = std::string(file).find('@') == std::string::npos;
+    if (is_control && ++opened == 2) {
+        for (const std::string &each : first->files()) { unlinkat(directory, each.c_str(), 0); }
+        for (const std::string &each : second->files()) {
+            std::string suffix = each.substr(second->text().size());
+            renameat(directory, each.c_str(), directory, (first->text() + suffix).c_str());
+        }
+    }
+    return real(directory, file, access);
+}
+
+} // namespace replaced
+
+TEST(ControlOpen, page_and_descriptor_are_of_one_area) {
+    AreaName first, second;
+    for (const AreaName *name : {&first, &second}) {
+        Handle writer = make_area(*name);
+        commit_key(writer, "k", name == &first ? "first" : "second");
+    }
+    replaced::first = &first;
+    replaced::second = &second;
+    replaced::opened = 0;
+    replaced::real = os::operations.open;
+    os::operations.open = replaced::open;
+    Handle reader = open_reader(first, SPECULO_OPEN_NO_CURSOR);
+    os::operations.open = replaced::real;
+    EXPECT_EQ(value_of(reader, "k"), "second");
 }
 
 } // namespace

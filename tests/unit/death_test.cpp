@@ -61,7 +61,8 @@ TEST(Death, P8_of_a_creator_leaves_nothing_that_is_in_the_way) {
         [&] {
             AreaOptions options = choices();
             speculo_area *area = nullptr;
-            int error = speculo_area_open(name.c_str(), SPECULO_OPEN_WRITE | SPECULO_OPEN_CREATE | SPECULO_OPEN_EXCLUSIVE, &options, &area);
+            int error = speculo_area_open(name.c_str(), SPECULO_OPEN_WRITE | SPECULO_OPEN_CREATE | SPECULO_OPEN_EXCLUSIVE,
+                                          &options, &area);
             if (error < 0) { _exit(1); }
         },
         [&](uint64_t call) {

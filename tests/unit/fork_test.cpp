@@ -343,4 +343,18 @@ TEST_F(Fork, no_child_keeps_a_lock_wherever_the_fork_falls) {
     for (auto &child : children) { EXPECT_EQ(child->wait(), 0); }
 }
 
+TEST(ForkDescriptors, child_has_none_of_the_writer_s_descriptors_that_carry_locks) {
+    AreaName name;
+    Handle writer = make_area(name);
+    compact_now(writer);
+    int status = run_in_child([&] {
+        for (const core::WriterSegment *segment : inside(writer).segments) {
+            if (segment && segment->file.fd != -1) { return 1; }
+        }
+        return 0;
+    });
+    EXPECT_EQ(status, 0);
+    EXPECT_EQ(speculo_area_compact(writer), 0); // the parent has them
+}
+
 } // namespace

@@ -8,7 +8,11 @@
 #include <cerrno>
 #include <random>
 
+#include <sys/resource.h>
+
 #include "bare_segment.hpp"
+#include "child.hpp"
+#include "writing.hpp"
 
 namespace {
 
@@ -297,6 +301,28 @@ TEST(Index, P10_any_bytes_give_an_answer_within_the_segment) {
         ASSERT_TRUE(error == 0 || error == -EBADMSG);
     }
     for (int count : answers) { EXPECT_GT(count, 10); }
+}
+
+// One walk from the last page with an id on, not one from each page: a bound in steps, measured as time of the processor.
+TEST(Index, P10_last_id_before_many_frames_without_one_is_found_soon) {
+    AreaName name;
+    constexpr uint64_t count = 1000000;
+    Handle writer = make_area(name, uint64_t(40) << 20);
+    for (uint64_t i = 0; i < count; ++i) { ASSERT_EQ(try_alloc(writer, 0), 0); }
+    commit(writer);
+    for (uint64_t id = 1; id <= count; ++id) {
+        ASSERT_EQ(speculo_chunk_obsolete(writer, id), 0);
+        commit(writer);
+    }
+    int status = run_in_child(
+        [&] {
+            rlimit few_seconds = {5, 5};
+            setrlimit(RLIMIT_CPU, &few_seconds);
+            Handle reader = open_reader(name, SPECULO_OPEN_AT_END);
+            return info_of(reader).newest_id == count ? 0 : 1;
+        },
+        60000);
+    EXPECT_EQ(status, 0);
 }
 
 } // namespace

@@ -313,9 +313,13 @@ TEST_F(Cost, a_compaction_costs_the_next_look_up_once_and_lets_go_of_the_old_seg
 
 TEST_F(Cost, going_round_through_known_segments_maps_nothing) {
     if (os::has_range_locks) {
-        for (int i = 0; i < 6; ++i) { commit_key(writer, "k", "x"), compact_now(writer), read_all(reader), value_of(reader, "k"); }
+        for (int i = 0; i < 6; ++i) {
+            commit_key(writer, "k", "x"), compact_now(writer), read_all(reader), value_of(reader, "k");
+        }
         faults.reset_counts();
-        for (int i = 0; i < 6; ++i) { commit_key(writer, "k", "x"), compact_now(writer), read_all(reader), value_of(reader, "k"); }
+        for (int i = 0; i < 6; ++i) {
+            commit_key(writer, "k", "x"), compact_now(writer), read_all(reader), value_of(reader, "k");
+        }
         EXPECT_EQ(faults.calls(Site::map) + faults.calls(Site::open) + faults.calls(Site::create_unnamed), 0u);
         EXPECT_EQ(faults.calls(Site::allocate), 0u);
     } else {

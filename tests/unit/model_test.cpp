@@ -79,17 +79,27 @@ private:
     uint64_t pick(uint64_t below) { return random_() % below; }
     bool chance(uint64_t one_in) { return pick(one_in) == 0; }
     std::string some_key() { return std::string(1 + pick(2) * 20, 'k') + char('a' + pick(4)); }
-    uint64_t some_id() { return chance(4) ? 1 + pick(model_.next_id + 2) : model_.next_id - std::min(model_.next_id - 1, pick(12)); }
+    uint64_t some_id() {
+        return chance(4) ? 1 + pick(model_.next_id + 2) : model_.next_id - std::min(model_.next_id - 1, pick(12));
+    }
 
     void step() {
         switch (pick(20)) {
-        case 0: case 1: case 2: case 3: case 4: alloc(); break;
-        case 5: case 6: case 7: commit(); break;
+        case 0:
+        case 1:
+        case 2:
+        case 3:
+        case 4: alloc(); break;
+        case 5:
+        case 6:
+        case 7: commit(); break;
         case 8: chance(3) ? rollback() : shrink(); break;
         case 9: obsolete(); break;
         case 10: remove(); break;
         case 11: chance(2) ? compact() : wait(); break;
-        case 12: if (chance(4)) { reopen(); } break;
+        case 12:
+            if (chance(4)) { reopen(); }
+            break;
         default: act(followers_[pick(followers_.size())]);
         }
     }
@@ -230,9 +240,13 @@ private:
         log_ << "reader " << &follower - followers_.data() << ": ";
         if (!follower.handle) { return open(follower); }
         switch (pick(12)) {
-        case 0: case 1: case 2: case 3: return follower.cursor ? read(follower, 1 + pick(6)) : look_up(follower);
+        case 0:
+        case 1:
+        case 2:
+        case 3: return follower.cursor ? read(follower, 1 + pick(6)) : look_up(follower);
         case 4: return follower.cursor ? seek(follower) : look_up(follower);
-        case 5: case 6: return look_up(follower);
+        case 5:
+        case 6: return look_up(follower);
         case 7: return open_snapshot(follower);
         case 8: return use_snapshot(follower);
         case 9: return judge(follower);

@@ -6,6 +6,7 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "child.hpp"
 #include "faults.hpp"
@@ -25,7 +26,7 @@ protected:
     AreaName name_;
 
     uint32_t mode_of(const std::string &file) {
-        struct stat status{};
+        struct stat status {};
         EXPECT_EQ(stat((std::string(area_directory()) + "/" + file).c_str(), &status), 0) << file;
         return status.st_mode & 07777;
     }
@@ -77,11 +78,12 @@ TEST_F(Open, there_is_one_writer_at_a_time) {
 
 TEST_F(Open, P8_role_of_a_writer_that_died_is_free) {
     EXPECT_EQ(run_in_child([&] {
-        speculo_area *writer = nullptr;
-        if (speculo_area_open(name_.c_str(), create_flags, nullptr, &writer) < 0) { return 1; }
-        commit_chunk(writer, "a"), put_chunk(writer, "b");
-        return 0; // dies with it
-    }), 0);
+                  speculo_area *writer = nullptr;
+                  if (speculo_area_open(name_.c_str(), create_flags, nullptr, &writer) < 0) { return 1; }
+                  commit_chunk(writer, "a"), put_chunk(writer, "b");
+                  return 0; // dies with it
+              }),
+              0);
     Handle writer = open_writer(name_);
     EXPECT_EQ(live_ids(name_), (Ids{1}));
     EXPECT_EQ(put_chunk(writer, "c"), 2u);
@@ -125,8 +127,8 @@ TEST_F(Open, half_made_area_is_none_for_readers_and_is_finished_by_writers) {
 }
 
 TEST_F(Open, that_fails_leaves_no_trace) {
-    for (Site site : {Site::create_unnamed, Site::create, Site::link, Site::rename, Site::map, Site::allocate_space, Site::allocate,
-                      Site::random, Site::set_mode, Site::file_system}) {
+    for (Site site : {Site::create_unnamed, Site::create, Site::link, Site::rename, Site::map, Site::allocate_space,
+                      Site::allocate, Site::random, Site::set_mode, Site::file_system}) {
         Faults faults;
         int error = -1;
         for (uint64_t call = 1; error < 0; ++call) {
@@ -353,6 +355,54 @@ TEST_F(Open, area_that_somebody_began_to_remove_is_none) {
     EXPECT_EQ(try_open(name_, exclusive_flags), 0);
     EXPECT_EQ(live_ids(name_), Ids{});
     EXPECT_EQ(ids_of(read_all(reader)), (Ids{1}));
+}
+
+TEST_F(Open, that_fails_in_prefault_undoes_what_it_made) {
+    Faults faults;
+    AreaOptions options(small);
+    options.prefault = 16 * small;
+    faults.fail_from(Site::allocate_space, 4, ENOSPC);
+    EXPECT_EQ(try_open(name_, exclusive_flags, &options), -ENOSPC);
+    EXPECT_TRUE(name_.files().empty());
+    faults.heal();
+    make_area(name_, small).close();
+    size_t before = name_.files().size();
+    faults.reset_counts();
+    faults.fail_from(Site::allocate_space, 3, ENOSPC);
+    options.capacity = 0;
+    EXPECT_EQ(try_open(name_, write_flag, &options), -ENOSPC);
+    EXPECT_EQ(name_.files().size(), before);
+    faults.heal();
+    EXPECT_EQ(try_open(name_, write_flag, &options), 0);
+}
+
+TEST_F(Open, EXCLUSIVE_says_EEXIST_whether_a_writer_lives_or_not) {
+    Handle writer = make_area(name_);
+    EXPECT_EQ(try_open(name_, create_flags), -EBUSY);
+    EXPECT_EQ(try_open(name_, exclusive_flags), -EEXIST);
+    writer.close();
+    EXPECT_EQ(try_open(name_, exclusive_flags), -EEXIST);
+}
+
+// The sign of life is there all the same. (Without range locks there is none.)
+TEST_F(Open, lock_file_removed_by_hand_lets_no_second_writer_in) {
+    Handle writer = make_area(name_);
+    ASSERT_EQ(unlink(name_.path("@lock").c_str()), 0);
+    EXPECT_EQ(try_open(name_, write_flag), os::has_range_locks ? -EBUSY : 0);
+}
+
+TEST_F(Open, hard_link_of_a_retired_segment_keeps_nobody_out) {
+    Handle writer = make_area(name_, small);
+    commit_chunk(writer, "a");
+    uint32_t nonce = inside(writer).current->nonce;
+    const core::Place &place = inside(writer).area.place;
+    compact_now(writer);
+    std::string another = name_.path() + ".link";
+    ASSERT_EQ(linkat(place.directory, core::segment_name(place, 0, nonce).text, AT_FDCWD, another.c_str(), 0), 0);
+    writer.close();
+    writer = open_writer(name_);
+    EXPECT_EQ(live_ids(name_), (Ids{1}));
+    unlink(another.c_str());
 }
 
 } // namespace

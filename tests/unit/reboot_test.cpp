@@ -41,7 +41,8 @@ protected:
 
     // Nobody has written back what the memory holds.
     void crash_and_boot() {
-        core::put(inside(writer_).area.control->marks, core::peek(inside(writer_).area.control->marks) & ~uint32_t(core::mark_clean));
+        core::put(inside(writer_).area.control->marks,
+                  core::peek(inside(writer_).area.control->marks) & ~uint32_t(core::mark_clean));
         core::Writer &inner = inside(writer_);
         inner.area.medium = os::Medium::memory; // closes without the mark
         writer_.close();
@@ -196,7 +197,11 @@ TEST_F(Reboot, full_area_with_deadlines_is_taken_over) {
     make();
     std::string key(255, 'k');
     commit_chunk(writer_, "small", living(hour));
-    put_chunk(writer_, "transient", [] { auto options = transient(); options.ttl_ns = hour; return options; }());
+    put_chunk(writer_, "transient", [] {
+        auto options = transient();
+        options.ttl_ns = hour;
+        return options;
+    }());
     put_key(writer_, key, "v");
     commit(writer_);
     for (int i = 0; i < 20; ++i) { commit_chunk(writer_, "x"); }
@@ -220,6 +225,37 @@ TEST_F(Reboot, full_area_with_deadlines_is_taken_over) {
     EXPECT_EQ(inside(writer_).current->generation, 2u);
     EXPECT_EQ(live_ids(name_).size(), before - 12);
     EXPECT_EQ(info_of(writer_).live_chunks, before - 12);
+}
+
+TEST_F(Reboot, opening_that_fails_late_keeps_the_mark) {
+    make();
+    commit_chunk(writer_, "a");
+    writer_.close();
+    AreaOptions options;
+    options.prefault = 4 * small;
+    faults_.reset_counts();
+    faults_.fail_from(Site::allocate_space, 3, ENOSPC); // the first ones are the takeover's
+    EXPECT_EQ(try_open(name_, SPECULO_OPEN_WRITE, &options), -ENOSPC);
+    EXPECT_GT(faults_.fired(), 0u);
+    faults_.heal();
+    boot();
+    EXPECT_EQ(live_ids(name_), (Ids{1}));
+}
+
+TEST_F(Reboot, ids_are_not_forgotten_when_starting_afresh_fails) {
+    make();
+    for (int i = 0; i < 5; ++i) { commit_chunk(writer_, "a"); }
+    crash_and_boot();
+    for (Site site : {Site::allocate_space, Site::map, Site::random, Site::set_mode}) {
+        for (uint64_t call = 1; call <= 4; ++call) {
+            faults_.reset_counts();
+            faults_.fail_from(site, call, ENOSPC);
+            if (try_open(name_, SPECULO_OPEN_WRITE | SPECULO_OPEN_CREATE) == 0) { break; }
+        }
+        faults_.heal();
+    }
+    writer_ = open_area(name_, SPECULO_OPEN_WRITE | SPECULO_OPEN_CREATE);
+    EXPECT_EQ(commit_chunk(writer_, "next"), 6u);
 }
 
 } // namespace

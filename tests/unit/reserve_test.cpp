@@ -154,4 +154,21 @@ TEST_F(FullArea, ends_properly_when_it_compacts) {
     EXPECT_EQ(info_of(reader).jumps, 0u);
 }
 
+// Nothing in it dies by a removal whose frame is as large as the chunk: the one before has used up the reserve.
+TEST_F(FullArea, can_be_emptied_whatever_the_order_of_long_and_short_keys) {
+    std::string longest(core::max_key_size, 'k');
+    put_key(writer_, longest, "long");
+    for (int i = 0; i < 7; ++i) { put_key(writer_, std::string(1, char('a' + i)), "short"); }
+    while (try_alloc(writer_, 0) == 0) {}
+    commit(writer_);
+    for (int i = 0; i < 7; ++i) {
+        EXPECT_EQ(remove_key(writer_, std::string(1, char('a' + i))), 0);
+        commit(writer_);
+    }
+    EXPECT_EQ(remove_key(writer_, longest), 0);
+    commit(writer_);
+    EXPECT_EQ(value_of(name_, longest), no_value);
+    EXPECT_EQ(try_alloc(writer_, 0), 0);
+}
+
 } // namespace

@@ -127,7 +127,8 @@ TEST_F(Snapshot, P7_outlives_compactions_and_stays_as_it_was) {
     std::vector<Seen> expected;
     for (int i = 0; i < 20; ++i) {
         std::string text(size_t(i * 7), char('a' + i));
-        expected.push_back(Seen{commit_key(writer, "key" + std::to_string(i), text), text, "key" + std::to_string(i), 0, 0, 0, 0});
+        expected.push_back(
+            Seen{commit_key(writer, "key" + std::to_string(i), text), text, "key" + std::to_string(i), 0, 0, 0, 0});
     }
     Shot shot(reader);
     for (int i = 0; i < 20; ++i) {
@@ -219,8 +220,8 @@ TEST_F(Snapshot, leaves_nothing_behind_whatever_the_order) {
 
 TEST_F(Snapshot, opening_fails_cleanly) {
     put();
-    constexpr std::pair<Site, uint64_t> ways[] = {
-        {Site::allocate, 1}, {Site::allocate, 2}, {Site::open, 1}, {Site::open, 2}, {Site::map, 1}, {Site::map, 2}, {Site::status, 2}};
+    constexpr std::pair<Site, uint64_t> ways[] = {{Site::allocate, 1}, {Site::allocate, 2}, {Site::open, 1},  {Site::open, 2},
+                                                  {Site::map, 1},      {Site::map, 2},      {Site::status, 2}};
     for (auto [site, call] : ways) {
         Handle own = open_reader(name, SPECULO_OPEN_NO_CURSOR);
         size_t allocations = faults.allocations(), descriptors = faults.descriptors();

@@ -28,7 +28,8 @@ protected:
     core::ControlPage &control() { return *inside(writer_).area.control; }
 
     std::string bytes() {
-        return std::string(reinterpret_cast<const char *>(map().base), map().geometry.chunks_offset + map().readable * core::place_size);
+        return std::string(reinterpret_cast<const char *>(map().base),
+                           map().geometry.chunks_offset + map().readable * core::place_size);
     }
 
     void take_over() {
@@ -43,7 +44,8 @@ protected:
     }
 
     void prepare() {
-        commit_key(writer_, "a", "a1"), commit_key(writer_, "a", "a2"), commit_key(writer_, "b", "b1"), commit_key(writer_, "c", "c1");
+        commit_key(writer_, "a", "a1"), commit_key(writer_, "a", "a2"), commit_key(writer_, "b", "b1"),
+            commit_key(writer_, "c", "c1");
         commit_chunk(writer_, "d1"), commit_chunk(writer_, "e1");
         commit_key(writer_, "copy", "copy");
     }
@@ -156,7 +158,8 @@ TEST_F(Takeover, P8_any_part_of_a_batch_is_undone) {
         char *base = reinterpret_cast<char *>(map().base);
         std::memcpy(base, after.data(), after.size());
         for (size_t i = 0; i < differing.size(); ++i) {
-            bool is_new_key = differing[i] >= table && differing[i] < chunks && before.substr(differing[i], 8) == std::string(8, '\0');
+            bool is_new_key =
+                differing[i] >= table && differing[i] < chunks && before.substr(differing[i], 8) == std::string(8, '\0');
             bool is_stored = stored <= differing.size() ? i < stored : i >= stored - differing.size();
             if (!is_stored && !is_new_key) { std::memcpy(base + differing[i], before.data() + differing[i], 8); }
         }

@@ -88,7 +88,7 @@ TEST_F(WriterTest, P7_pointers_stay_valid_across_allocs_and_compactions) {
         std::memset(data, pointers.back().second, 1250);
     }
     EXPECT_GE(inside(writer_).current->generation, 3u); // compacted more than once meanwhile
-    for (auto &[data, letter] : pointers) { // the caller goes on filling where it was told to
+    for (auto &[data, letter] : pointers) {             // the caller goes on filling where it was told to
         EXPECT_EQ(std::string(data, 1250), std::string(1250, letter));
         std::memset(data + 1250, letter + 1, 1250);
     }
