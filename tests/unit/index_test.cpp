@@ -306,8 +306,8 @@ TEST(Index, P10_any_bytes_give_an_answer_within_the_segment) {
 // One walk from the last page with an id on, not one from each page: a bound in steps, measured as time of the processor.
 TEST(Index, P10_last_id_before_many_frames_without_one_is_found_soon) {
     AreaName name;
-    constexpr uint64_t count = 1000000;
-    Handle writer = make_area(name, uint64_t(40) << 20);
+    constexpr uint64_t count = 400000;
+    Handle writer = make_area(name, uint64_t(16) << 20);
     for (uint64_t i = 0; i < count; ++i) { ASSERT_EQ(try_alloc(writer, 0), 0); }
     commit(writer);
     for (uint64_t id = 1; id <= count; ++id) {
@@ -316,7 +316,7 @@ TEST(Index, P10_last_id_before_many_frames_without_one_is_found_soon) {
     }
     int status = run_in_child(
         [&] {
-            rlimit few_seconds = {5, 5};
+            rlimit few_seconds = {2, 2};
             setrlimit(RLIMIT_CPU, &few_seconds);
             Handle reader = open_reader(name, SPECULO_OPEN_AT_END);
             return info_of(reader).newest_id == count ? 0 : 1;
