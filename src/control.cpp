@@ -98,9 +98,7 @@ int make_page(int fd, const Choices &choices) {
     return os::operations.set_mode(fd, choices.mode);
 }
 
-bool is_this_boot(const Shared<uint64_t> stored[2]) {
-    uint64_t boot_id[2];
-    if (os::operations.boot_id(reinterpret_cast<uint8_t *>(boot_id)) < 0) { return true; } // not to be known: assume no reboot
+bool is_same_boot(const Shared<uint64_t> stored[2], const uint64_t boot_id[2]) {
     return peek(stored[0]) == boot_id[0] && peek(stored[1]) == boot_id[1];
 }
 
@@ -151,9 +149,11 @@ bool control_is_stale(const Area &area) {
     return os::operations.status(area.control_fd.fd, &status) == 0 && status.links == 0;
 }
 
-uint32_t control_mode(const Area &area) {
+int control_mode(const Area &area, uint32_t &ret_mode) {
     os::FileStatus status;
-    return os::operations.status(area.control_fd.fd, &status) == 0 ? status.mode & 0777 : 0;
+    int error = os::operations.status(area.control_fd.fd, &status);
+    if (error == 0) { ret_mode = status.mode & 0777; }
+    return error;
 }
 
 int control_dress(const Area &area, int fd) {
@@ -169,11 +169,16 @@ int control_check_object(const Area &area, const os::FileStatus &status) {
     return check_object(status, Trust{area.owner, false, 0, false}); // root may have written for the owner
 }
 
-Boot control_boot(const Area &area) {
+int control_boot(const Area &area, Boot &ret_boot) {
+    ret_boot = Boot::same;
+    if (area.medium == os::Medium::memory) { return 0; }
+    uint64_t boot_id[2];
+    if (int error = os::operations.boot_id(reinterpret_cast<uint8_t *>(boot_id)); error < 0) { return error; }
     const ControlPage &page = *area.control;
-    if (area.medium == os::Medium::memory || is_this_boot(page.boot_id)) { return Boot::same; }
+    if (is_same_boot(page.boot_id, boot_id)) { return 0; }
     bool is_clean = observe_mark(page.marks) & mark_clean;
-    return is_clean || is_this_boot(page.recovery_boot_id) ? Boot::clean : Boot::unclean;
+    ret_boot = is_clean || is_same_boot(page.recovery_boot_id, boot_id) ? Boot::clean : Boot::unclean;
+    return 0;
 }
 
 int control_begin_recovery(Area &area) {

@@ -42,7 +42,7 @@ void control_close(Area &area);
 // Whether the area lost its name: removed, or replaced by another of the same name.
 bool control_is_stale(const Area &area);
 
-uint32_t control_mode(const Area &area);
+int control_mode(const Area &area, uint32_t &ret_mode);
 
 // Gives a new object the owner, group and mode of the area.
 int control_dress(const Area &area, int fd);
@@ -56,7 +56,7 @@ enum class Boot {
     clean, // closed before a clean shutdown: what has a deadline counts as expired
     unclean
 };
-Boot control_boot(const Area &area);
+int control_boot(const Area &area, Boot &ret_boot);
 
 // After a clean shutdown: the first writer begins, before it changes anything, and is done.
 int control_begin_recovery(Area &area);

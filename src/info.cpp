@@ -10,17 +10,20 @@ namespace speculo::core {
 
 namespace {
 
-void tell_area(const Area &area, speculo_area_info &info) {
-    info.mode = control_mode(area);
+int tell_area(const Area &area, speculo_area_info &info) {
+    if (int error = control_mode(area, info.mode); error < 0) { return error; }
     info.owner_uid = area.owner;
     for (uint32_t slot = 0; slot < max_slots; ++slot) {
         uint32_t nonce = slot_nonce(observe_slot(area.control->slots[slot]));
         os::FileStatus status;
         if (nonce == 0) { continue; }
-        if (os::operations.status_at(area.place.directory, segment_name(area.place, slot, nonce).text, &status) < 0) { continue; }
+        int error = os::operations.status_at(area.place.directory, segment_name(area.place, slot, nonce).text, &status);
+        if (error < 0 && error != -ENOENT) { return error; }
+        if (error < 0) { continue; } // replaced meanwhile
         ++info.segments;
         info.memory += status.size;
     }
+    return 0;
 }
 
 // `now` is asked only if something expires.
@@ -79,7 +82,7 @@ int tell_writer(Writer &writer, uint32_t flags, speculo_area_info &info) {
 } // namespace
 
 int area_info(speculo_area &area, uint32_t flags, speculo_area_info &ret_info) {
-    tell_area(area.area, ret_info);
+    if (int error = tell_area(area.area, ret_info); error < 0) { return error; }
     bool is_reader = area.role == Role::reader;
     return is_reader ? tell_reader(static_cast<Reader &>(area), flags, ret_info)
                      : tell_writer(static_cast<Writer &>(area), flags, ret_info);

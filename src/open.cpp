@@ -26,7 +26,8 @@ int check_lock(const Place &place, int fd, uint32_t owner) {
     os::FileStatus locked, named;
     if (int error = os::operations.status(fd, &locked); error < 0) { return error; }
     if (!locked.regular || (locked.uid != owner && locked.uid != 0)) { return -EPERM; }
-    if (os::operations.status_at(place.directory, lock_name(place).text, &named) < 0) { return -EAGAIN; }
+    int error = os::operations.status_at(place.directory, lock_name(place).text, &named);
+    if (error < 0) { return error == -ENOENT ? -EAGAIN : error; }
     return locked.links == 1 && locked.inode == named.inode && locked.device == named.device ? 0 : -EAGAIN;
 }
 
@@ -98,8 +99,8 @@ int change_mode(Writer &writer, uint32_t mode) {
 
 // ---- removal ----
 
-// Tells the readers, whatever else the page holds.
-void mark_as_removed(const Place &place) {
+// Tells the readers, whatever else the page holds; or takes it back.
+void mark_as_removed(const Place &place, bool is_removed) {
     int fd = os::operations.open(place.directory, place.name, os::Access::read_write);
     if (fd < 0) { return; }
     os::FileStatus status;
@@ -108,7 +109,8 @@ void mark_as_removed(const Place &place) {
     if (is_whole && os::operations.map(fd, page_size, os::Access::read_write, &address) == 0) {
         auto &page = *static_cast<ControlPage *>(address);
         if (observe_magic(page.magic) == control_magic && peek(page.version) == format_version) {
-            publish_mark(page.marks, observe_mark(page.marks) | mark_removed);
+            uint32_t others = observe_mark(page.marks) & ~uint32_t(mark_removed);
+            publish_mark(page.marks, is_removed ? others | mark_removed : others);
         }
         os::operations.unmap(address, page_size);
     }
@@ -118,24 +120,41 @@ void mark_as_removed(const Place &place) {
 struct Removal {
     const Place *place;
     bool found;
+    int error;
 };
 
 void unlink_object(void *user, const char *name) {
     auto &removal = *static_cast<Removal *>(user);
     if (!is_object_of(*removal.place, name) || is_same_name(lock_name(*removal.place), name)) { return; }
-    if (os::operations.unlink(removal.place->directory, name) == 0) { removal.found = true; }
+    int error = os::operations.unlink(removal.place->directory, name);
+    if (error == 0 || error == -ENOENT) {
+        removal.found = true; // look again
+    } else {
+        removal.error = error;
+    }
 }
 
-// Under the role's lock, which goes last: nobody else can make the area meanwhile.
-int unlink_area(const Place &place) {
-    mark_as_removed(place);
-    int error = os::operations.unlink(place.directory, place.name);
-    Removal removal{&place, true};
+int unlink_objects(const Place &place) {
+    Removal removal{&place, true, 0};
     for (int i = 0; i < 4 && removal.found; ++i) {
         removal.found = false;
-        os::operations.list(place.directory, unlink_object, &removal);
+        removal.error = 0; // what was refused is met again
+        if (int error = os::operations.list(place.directory, unlink_object, &removal); error < 0) { return error; }
     }
-    os::operations.unlink(place.directory, lock_name(place).text);
+    return removal.error;
+}
+
+// Under the role's lock, which goes last: nobody else can make the area meanwhile. As long as it is there, removing can be tried
+// again.
+int unlink_area(const Place &place) {
+    mark_as_removed(place, true);
+    int error = os::operations.unlink(place.directory, place.name);
+    if (error < 0 && error != -ENOENT) {
+        mark_as_removed(place, false);
+        return error;
+    }
+    error = unlink_objects(place);
+    if (error == 0) { error = os::operations.unlink(place.directory, lock_name(place).text); }
     return error == -ENOENT ? 0 : error;
 }
 
@@ -207,8 +226,10 @@ int end_deadlines(Writer &writer) {
     return error;
 }
 
-int take_over_after(Writer &writer, Boot boot, uint32_t flags) {
+int take_over_after_boot(Writer &writer, uint32_t flags) {
     Area &area = writer.area;
+    Boot boot;
+    if (int error = control_boot(area, boot); error < 0) { return error; }
     if (boot == Boot::unclean && !(flags & SPECULO_OPEN_CREATE)) { return -EBADMSG; }
     if (boot == Boot::clean) {
         if (int error = control_begin_recovery(area); error < 0) { return error; }
@@ -261,7 +282,7 @@ int begin_writing(Writer &writer, uint32_t flags, const speculo_area_options &op
     if (!are_sound(control)) { return -EBADMSG; }
     if (!os::has_range_locks && ((peek(control.flags) | options.flags) & SPECULO_AREA_LOSSLESS)) { return -EOPNOTSUPP; }
     liveness_show(writer.area);
-    if (int error = take_over_after(writer, control_boot(writer.area), flags); error < 0) {
+    if (int error = take_over_after_boot(writer, flags); error < 0) {
         writer.current = nullptr; // nothing to write back
         return error;
     }

@@ -39,7 +39,8 @@ int open_area(Reader &reader, uint32_t flags, const speculo_area_options &option
     int error = control_open(reader.area, os::Access::read, trust);
     if (error < 0) { return error; }
     if (observe_current(reader.area.control->current) == 0 || is_removed(reader.area)) { return -ENOENT; }
-    Boot boot = control_boot(reader.area);
+    Boot boot;
+    if (error = control_boot(reader.area, boot); error < 0) { return error; }
     if (boot == Boot::unclean) { return -EBADMSG; } // nobody knows which pages reached the disk
     reader.was_rebooted = boot == Boot::clean;
     if (flags & SPECULO_OPEN_NO_CURSOR) { return 0; }
@@ -114,7 +115,8 @@ bool is_stale_and_read(const Reader &reader) {
 
 uint64_t reader_now(Reader &reader) {
     if (reader.was_rebooted) {
-        reader.was_rebooted = control_boot(reader.area) == Boot::clean;
+        Boot boot;
+        reader.was_rebooted = control_boot(reader.area, boot) < 0 || boot == Boot::clean;
         if (reader.was_rebooted) { return UINT64_MAX; }
     }
     return clock_prepare(reader.clock) == 0 ? clock_now(reader.clock) : 0;

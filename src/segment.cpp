@@ -200,8 +200,8 @@ int segment_retake(WriterSegment &segment) {
     int error = os::operations.lock(segment.file.fd, os::Lock::exclusive, 0, all);
     if (error < 0) { return error; }
     segment_invalidate(segment);
-    os::operations.lock(segment.file.fd, os::Lock::none, 0, all);
-    return 0;
+    // If it could not be unlocked no reader would get in: another object in its place.
+    return os::operations.lock(segment.file.fd, os::Lock::none, 0, all) < 0 ? -EAGAIN : 0;
 }
 
 bool segment_has_cursor(const WriterSegment &segment) {

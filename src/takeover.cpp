@@ -17,16 +17,17 @@ void forget_slot(Area &area, uint32_t slot) {
 }
 
 int adopt_segments(Writer &writer, uint32_t current) {
+    int damage = 0;
     for (uint32_t slot = 0; slot < max_slots; ++slot) {
         if (slot_nonce(peek(writer.area.control->slots[slot])) == 0) { continue; }
         int error = segment_adopt(writer.area, slot, &writer.segments[slot]);
         bool is_unusable =
             error == -ENOENT || error == -ESTALE || error == -EBADMSG || error == -EPROTONOSUPPORT || error == -EPERM;
         if (error < 0 && !is_unusable) { return error; }
-        if (error < 0 && slot == current) { return error == -EPERM ? error : -EBADMSG; }
-        if (error < 0) { forget_slot(writer.area, slot); }
+        if (error < 0 && slot == current) { damage = error == -EPERM ? error : -EBADMSG; }
+        if (error < 0 && slot != current) { forget_slot(writer.area, slot); }
     }
-    return writer.segments[current] ? 0 : -EBADMSG;
+    return damage == 0 && !writer.segments[current] ? -EBADMSG : damage;
 }
 
 // The one before died between `current` and END: its readers wait at a zero word.
@@ -200,7 +201,8 @@ int take_over(Writer &writer) {
 
 int start_afresh(Writer &writer) {
     uint64_t current = peek(writer.area.control->current);
-    adopt_segments(writer, current_slot(current));
+    int error = adopt_segments(writer, current_slot(current));
+    if (error < 0 && error != -EBADMSG) { return error; } // the ids may well be known later
     uint64_t last_id = last_known_id(writer);
     for (WriterSegment *&segment : writer.segments) {
         if (segment) { segment_free(segment); }
@@ -208,7 +210,8 @@ int start_afresh(Writer &writer) {
     }
     // In another slot, and nothing is given up before it is there: if this fails, the ids are still known.
     uint32_t slot = (current_slot(current) + 1) % max_slots;
-    if (int error = start_segment(writer, slot, current_generation(current) + 1, last_id + 1); error < 0) { return error; }
+    error = start_segment(writer, slot, current_generation(current) + 1, last_id + 1);
+    if (error < 0) { return error; }
     for (uint32_t other = 0; other < max_slots; ++other) {
         if (other != slot) { forget_slot(writer.area, other); }
     }

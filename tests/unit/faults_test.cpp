@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// Every operation of the system fails once, and for good, wherever the library calls it: nothing committed is lost, nothing leaks,
-// and once the system is well again everything goes on.
+// Every operation of the system fails once, and for good, wherever the library calls it: nothing committed is lost, nothing
+// leaks, and once the system is well again everything goes on.
 #include <cerrno>
 #include <cstring>
 
@@ -40,6 +40,16 @@ TEST(Faults, P9_every_operation_that_can_fail_has_failed_somewhere) {
         Site site = site_at(i);
         if (site_errors(site).empty() || is_out_of_reach(site)) { continue; }
         EXPECT_GT(total[i], 0u) << "no scenario calls " << site_name(site);
+    }
+}
+
+TEST(Faults, scenarios_find_the_segment_that_they_are_to_find) {
+    for (const Scenario &scenario : all_scenarios()) {
+        Calls calls{};
+        play(scenario, nullptr, &calls);
+        if ((scenario.traits & compacts) == 0) { continue; }
+        bool is_old = os::has_range_locks && (scenario.traits & uses_again);
+        EXPECT_EQ(calls[size_t(Site::create_unnamed)], is_old ? 0u : 1u) << scenario.name;
     }
 }
 
