@@ -11,14 +11,17 @@ namespace {
 
 constexpr int lock_tries = 64; // the file may be removed and made again while it is being locked
 
-// Makes the lock's file, to be opened then like one that was there.
-int make_lock(const Place &place, uint32_t owner) {
+// Makes the lock's file, and locks it before it has its name: what fails leaves none, which only its holder may take away.
+int make_lock(const Place &place, uint32_t owner, LockDescriptor &role_lock) {
     Unnamed object;
-    int error = object_begin(place, object);
-    if (error == 0 && os::operations.user() != owner) { error = os::operations.set_owner(object.fd, owner, UINT32_MAX); }
+    if (int error = object_begin(place, object); error < 0) { return error; }
+    lock_descriptor_adopt(role_lock, object.fd);
+    int error = os::operations.user() != owner ? os::operations.set_owner(object.fd, owner, UINT32_MAX) : 0;
+    if (error == 0) { error = os::operations.lock_whole(object.fd); }
     if (error == 0) { error = object_publish(place, object, lock_name(place).text); }
+    object.fd = -1; // it is the role's
     object_abandon(place, object);
-    return error == 0 || error == -EEXIST ? -EAGAIN : error;
+    return error == -EEXIST ? -EAGAIN : error;
 }
 
 // Whether the locked file is still the one that the name leads to.
@@ -36,11 +39,17 @@ int take_role(const Place &place, uint32_t owner, LockDescriptor &role_lock) {
     int error = -EAGAIN;
     for (int i = 0; i < lock_tries && error == -EAGAIN; ++i) {
         error = lock_descriptor_open(role_lock, place.directory, lock_name(place).text, os::Access::read_write);
-        if (error == -ENOENT) { error = make_lock(place, owner); }
-        if (error < 0) { continue; }
-        error = os::operations.lock_whole(role_lock.fd);
-        if (error == -EAGAIN) { error = -EBUSY; }
-        if (error == 0) { error = check_lock(place, role_lock.fd, owner); }
+        bool is_made = error == -ENOENT;
+        if (is_made) {
+            error = make_lock(place, owner, role_lock);
+        } else if (error == 0) {
+            error = os::operations.lock_whole(role_lock.fd);
+            if (error == -EAGAIN) { error = -EBUSY; }
+        }
+        bool is_locked = error == 0;
+        if (is_locked) { error = check_lock(place, role_lock.fd, owner); }
+        bool is_named = is_made && is_locked && error != -EAGAIN;
+        if (error < 0 && is_named) { os::operations.unlink(place.directory, lock_name(place).text); }
         if (error < 0) { lock_descriptor_close(role_lock); }
     }
     return error;
@@ -293,6 +302,13 @@ int begin_writing(Writer &writer, uint32_t flags, const speculo_area_options &op
     return 0;
 }
 
+void free_segments(Writer &writer) {
+    for (WriterSegment *&segment : writer.segments) {
+        if (segment) { segment_free(segment); }
+        segment = nullptr;
+    }
+}
+
 // Whether there was no area before opening failed.
 bool is_to_be_undone(const Writer &writer) {
     if (writer.is_creator) { return true; }
@@ -300,6 +316,15 @@ bool is_to_be_undone(const Writer &writer) {
     os::FileStatus status;
     if (area.control) { return peek(area.control->current) == 0; }
     return os::operations.status_at(area.place.directory, area.place.name, &status) == -ENOENT;
+}
+
+// Leaves no trace. Looking for names takes a descriptor; there may be none but the writer's own.
+void undo_creation(Writer &writer) {
+    const Place &place = writer.area.place;
+    writer.current = nullptr;
+    free_segments(writer);
+    control_close(writer.area);
+    if (unlink_area(place) < 0) { os::operations.unlink(place.directory, lock_name(place).text); }
 }
 
 int open_area(Writer &writer, uint32_t flags, const speculo_area_options &options) {
@@ -311,15 +336,8 @@ int open_area(Writer &writer, uint32_t flags, const speculo_area_options &option
     if (error == -EBUSY && (flags & SPECULO_OPEN_EXCLUSIVE)) { return exclusive_or_busy(writer.area); }
     if (error < 0) { return error; }
     error = begin_writing(writer, flags, options);
-    if (error < 0 && is_to_be_undone(writer)) { unlink_area(place); } // leave no trace
+    if (error < 0 && is_to_be_undone(writer)) { undo_creation(writer); }
     return error;
-}
-
-void free_segments(Writer &writer) {
-    for (WriterSegment *&segment : writer.segments) {
-        if (segment) { segment_free(segment); }
-        segment = nullptr;
-    }
 }
 
 // In a forked child the mappings are not there, and something else may be.

@@ -207,6 +207,7 @@ inline std::string play(const Scenario &scenario, const Fault *fault, Calls *ret
     Stage stage(scenario.traits);
     scenario.prepare(stage);
     std::string before = stage.state();
+    size_t had_files = stage.name.files().size();
     uint64_t generation = stage.generation();
     stage.faults.reset_counts();
     if (fault) {
@@ -223,6 +224,7 @@ inline std::string play(const Scenario &scenario, const Fault *fault, Calls *ret
         if (result < 0) {
             std::string state = stage.state();
             bool is_half_done = (scenario.traits & may_stop_halfway) && state == no_area;
+            if (had_files == 0 && fault->error != ENOENT) { EXPECT_EQ(stage.name.files().size(), 0u) << "traces of an area"; }
             if (!is_half_done) { EXPECT_EQ(state, before) << "after " << speculo_strerror(result); }
             result = scenario.act(stage);
         }
