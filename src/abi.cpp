@@ -9,6 +9,7 @@
 #include "info.hpp"
 #include "reader.hpp"
 #include "speculo/speculo.h"
+#include "wait.hpp"
 #include "writer.hpp"
 
 namespace core = speculo::core;
@@ -245,6 +246,29 @@ int speculo_snapshot_key(speculo_snapshot *snapshot, const void *key, size_t key
 speculo_snapshot *speculo_snapshot_close(speculo_snapshot *snapshot) noexcept {
     if (snapshot) { core::snapshot_close(snapshot); }
     return nullptr;
+}
+
+int speculo_wait(speculo_area *area, int64_t timeout_ns) noexcept {
+    if (!area) { return -EINVAL; }
+    if (is_foreign(area)) { return -ECHILD; }
+    if (area->role == Role::reader) { return core::reader_wait(reader_of(area), timeout_ns); }
+    return core::is_lossless(area->area) ? core::writer_wait(writer_of(area), timeout_ns) : -EINVAL;
+}
+
+int speculo_area_get_fd(speculo_area *area) noexcept {
+    if (int error = check_reader(area); error < 0) { return error; }
+    return core::reader_get_fd(reader_of(area));
+}
+
+int speculo_area_dispatch(speculo_area *area) noexcept {
+    if (int error = check_reader(area); error < 0) { return error; }
+    return core::reader_dispatch(reader_of(area));
+}
+
+int speculo_area_writer_alive(speculo_area *area) noexcept {
+    if (!area) { return -EINVAL; }
+    if (is_foreign(area)) { return -ECHILD; }
+    return core::writer_alive(*area);
 }
 
 uint64_t speculo_now(void) noexcept {

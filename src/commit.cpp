@@ -141,6 +141,7 @@ void publish(Writer &writer, uint32_t first, uint32_t word) {
     publish_hint(map.header().hint, writer.tail);
     writer.committed = writer.tail;
     writer.first_id = writer.next_id;
+    ring_if_asked(writer.area, writer.ringer);
 }
 
 // One chunk with neither key nor predecessor, where it was allocated: nothing but its own commit word and the zero behind it.

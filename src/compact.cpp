@@ -139,8 +139,6 @@ int make_another(Writer &writer, const Choice &choice, WriterSegment **ret_segme
     return error;
 }
 
-bool is_lossless(const Writer &writer) { return peek(writer.area.control->flags) & SPECULO_AREA_LOSSLESS; }
-
 // Takes its name from an object. Who is inside stays; it dies with its last user.
 void discard(Writer &writer, WriterSegment *segment) {
     os::operations.unlink(writer.area.place.directory, segment_name(writer.area.place, segment->slot, segment->nonce).text);
@@ -154,7 +152,7 @@ void discard(Writer &writer, WriterSegment *segment) {
 
 // A fresh object takes the place of one that cannot be used again.
 int replace(Writer &writer, WriterSegment *old, const Choice &choice, WriterSegment **ret_segment) {
-    bool lossless = is_lossless(writer);
+    bool lossless = is_lossless(writer.area);
     if (lossless) {
         if (int error = segment_shut_out_cursors(*old); error < 0) { return error; }
     }
@@ -177,7 +175,7 @@ int take_retired(Writer &writer, const Choice &choice, WriterSegment **ret_segme
     const Geometry &geometry = oldest->map.geometry;
     bool has_size = geometry.capacity == choice.geometry.capacity && geometry.table_slots == choice.geometry.table_slots;
     if (choice.is_full && !has_size) { return -ENOSPC; } // to wait for cursors would not help
-    if (is_lossless(writer) && segment_has_cursor(*oldest)) { return -EAGAIN; }
+    if (is_lossless(writer.area) && segment_has_cursor(*oldest)) { return -EAGAIN; }
     if (!has_size || oldest->has_pending) { return replace(writer, oldest, choice, ret_segment); }
     if (int error = segment_extend(*oldest, choice.places); error < 0) { return error; }
     int error = segment_retake(*oldest);
@@ -295,6 +293,7 @@ void switch_to(Writer &writer, const Copy &copy) {
     WriterSegment &old = *writer.current;
     publish_segment(writer, copy, old.generation + 1);
     publish_end(old.map, writer.committed, copy.segment.generation, copy.segment.slot, copy.segment.incarnation);
+    if (is_lossless(writer.area)) { ring_if_asked(writer.area, writer.ringer); } // whoever sleeps there is to leave
     old.has_pending = writer.pending_count > 0;
     writer.current = &copy.segment;
     writer.index = copy.index;
@@ -310,9 +309,9 @@ void drop_surplus(Writer &writer) {
     while (count_segments(writer) > peek(writer.area.control->segments)) {
         WriterSegment *oldest = oldest_retired(writer);
         if (!oldest) { return; }
-        if (is_lossless(writer) && segment_shut_out_cursors(*oldest) < 0) { return; }
+        if (is_lossless(writer.area) && segment_shut_out_cursors(*oldest) < 0) { return; }
         segment_invalidate(*oldest);
-        if (is_lossless(writer)) { segment_let_in_cursors(*oldest); }
+        if (is_lossless(writer.area)) { segment_let_in_cursors(*oldest); }
         publish_slot(writer.area.control->slots[oldest->slot], pack_slot(0, oldest->incarnation));
         writer.segments[oldest->slot] = nullptr;
         discard(writer, oldest);
@@ -328,13 +327,22 @@ void publish_end(const SegmentMap &map, uint32_t place, uint64_t generation, uin
     publish_commit(end.commit, commit_word(0));
 }
 
+bool compact_has_room(Writer &writer) {
+    const WriterSegment *oldest = oldest_retired(writer);
+    bool may_make_another = count_segments(writer) < peek(writer.area.control->segments);
+    if (writer.is_refused && oldest && !may_make_another) { writer.is_refused = segment_has_cursor(*oldest); }
+    return !writer.is_refused || !oldest || may_make_another;
+}
+
 int compact(Writer &writer, const Room &request) {
     if (control_is_stale(writer.area)) { return -ESTALE; }
     Judge judge(writer, request.supersedes);
     Survey total;
     if (int error = survey(writer, judge, request, total); error < 0) { return error; }
     WriterSegment *next = nullptr;
-    if (int error = take_segment_for(writer, total, &next); error < 0) { return error; }
+    int error = take_segment_for(writer, total, &next);
+    writer.is_refused = error == -EAGAIN;
+    if (error < 0) { return error; }
     count_quiet(writer, total.bytes());
     segment_clear(*next);
     Copy copy{*next};

@@ -3,6 +3,8 @@
 
 #include <cerrno>
 
+#include "speculo/speculo.h"
+
 namespace speculo::core {
 
 namespace {
@@ -149,6 +151,8 @@ bool control_is_stale(const Area &area) {
     return os::operations.status(area.control_fd.fd, &status) == 0 && status.links == 0;
 }
 
+bool is_lossless(const Area &area) { return (peek(area.control->flags) & SPECULO_AREA_LOSSLESS) != 0; }
+
 int control_mode(const Area &area, uint32_t &ret_mode) {
     os::FileStatus status;
     int error = os::operations.status(area.control_fd.fd, &status);
@@ -209,9 +213,9 @@ void liveness_end(Area &area) {
     os::operations.lock(area.control_fd.fd, os::Lock::none, 0, 1);
 }
 
-bool liveness_query(const Area &area) {
-    if (observe_mark(area.control->marks) & mark_writer_unknown) { return true; }
-    return os::operations.locked_by_other(area.control_fd.fd, 0, 1) != 0; // not to be known: alive
+int liveness_query(const Area &area) {
+    int alive = os::operations.locked_by_other(area.control_fd.fd, 0, 1);
+    return alive == 0 && (observe_mark(area.control->marks) & mark_writer_unknown) ? 1 : alive;
 }
 
 int object_begin(const Place &place, Unnamed &ret_object) {

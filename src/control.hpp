@@ -42,6 +42,9 @@ void control_close(Area &area);
 // Whether the area lost its name: removed, or replaced by another of the same name.
 bool control_is_stale(const Area &area);
 
+// Whether nothing is dropped that a cursor has yet to read.
+bool is_lossless(const Area &area);
+
 int control_mode(const Area &area, uint32_t &ret_mode);
 
 // Gives a new object the owner, group and mode of the area.
@@ -68,7 +71,8 @@ int control_mark_clean(Area &area, bool is_clean);
 // The writer's sign of life: a lock that readers query. Gone with the process.
 void liveness_show(Area &area);
 void liveness_end(Area &area);
-bool liveness_query(const Area &area);
+// 1 a writer lives, or that cannot be ruled out; 0 none; -EOPNOTSUPP where it cannot be known at all.
+int liveness_query(const Area &area);
 
 // Makes an object without a name, or with a temporary one where the system knows no other way, and names it once complete.
 struct Unnamed {

@@ -16,12 +16,27 @@ int damaged(Cursor &cursor) {
     return -EBADMSG;
 }
 
-// Puts the cursor into a segment that was entered, and leaves the one before.
-void move_to(Cursor &cursor, Attachment *segment, uint32_t place) {
-    if (cursor.segment) {
-        attachment_leave(*cursor.segment);
-        attachment_unpin(cursor.segment);
+// The last view's bytes are in use no longer.
+void end_view(Cursor &cursor) {
+    if (cursor.view) { attachment_unpin(cursor.view); }
+    cursor.view = nullptr;
+    cursor.has_view = false;
+}
+
+void leave(Reader &reader, Attachment *segment) {
+    attachment_leave(*segment);
+    tell_writer_of_room(reader);
+    if (reader.cursor.has_view && !reader.cursor.view) {
+        reader.cursor.view = segment;
+    } else {
+        attachment_unpin(segment);
     }
+}
+
+// Puts the cursor into a segment that was entered, and leaves the one before.
+void move_to(Reader &reader, Attachment *segment, uint32_t place) {
+    Cursor &cursor = reader.cursor;
+    if (cursor.segment) { leave(reader, cursor.segment); }
     cursor.segment = segment;
     cursor.place = place;
     cursor.end = first_place;
@@ -37,7 +52,7 @@ int follow_directly(Reader &reader, const Frame &end) {
     int error = attachment_get(reader.area, reader.attachments, slot, entry, &segment);
     if (error == 0) { error = attachment_pin(*segment, current_generation(end.id), Entry::cursor); }
     if (error < 0) { return error; }
-    move_to(cursor, segment, peek(segment->map.header().prefix_end));
+    move_to(reader, segment, peek(segment->map.header().prefix_end));
     return 0;
 }
 
@@ -51,7 +66,7 @@ int jump(Reader &reader) {
         attachment_unpin(segment);
         return -EBADMSG;
     }
-    move_to(reader.cursor, segment, first_place);
+    move_to(reader, segment, first_place);
     reader.cursor.has_jumped = true;
     ++reader.cursor.jumps;
     return 0;
@@ -106,10 +121,34 @@ void deliver(Reader &reader, const Frame &frame, speculo_chunk *ret_chunk) {
     ret_chunk->skipped = frame.id - cursor.delivered - 1;
     cursor.skipped += ret_chunk->skipped;
     cursor.passed = cursor.delivered = frame.id;
+    cursor.place = frame.end();
+    cursor.has_view = true;
     if (cursor.has_jumped) {
         ret_chunk->flags |= SPECULO_CHUNK_JUMPED;
         cursor.has_jumped = false;
     }
+}
+
+// Moves the cursor to the next chunk that is not hidden, across segments. 1 it is there, 0 caught up.
+int find_next(Reader &reader, Frame &frame) {
+    Cursor &cursor = reader.cursor;
+    if (cursor.is_damaged) { return -EBADMSG; }
+    for (int segments = 0; segments < segments_per_call;) {
+        int found = frame_at(cursor, frame);
+        if (found <= 0) { return found == -EBADMSG ? damaged(cursor) : found; }
+        if (frame.flags == control_end) {
+            int error = follow(reader, frame);
+            if (error < 0) { return error == -EBADMSG ? damaged(cursor) : error; }
+            ++segments;
+            continue;
+        }
+        int hidden = frame.is_control() ? 1 : is_hidden(reader, frame);
+        if (hidden < 0) { return hidden == -EBADMSG ? damaged(cursor) : hidden; }
+        if (hidden == 0) { return 1; }
+        cursor.place = frame.end();
+        if (!frame.is_control() && frame.id > cursor.passed) { cursor.passed = frame.id; }
+    }
+    return -EAGAIN;
 }
 
 // The last id before the first chunk from the cursor on.
@@ -129,30 +168,18 @@ int start_counting(Cursor &cursor, uint32_t end) {
 
 } // namespace
 
+int cursor_peek(Reader &reader) {
+    Frame frame;
+    return find_next(reader, frame);
+}
+
 int cursor_next(Reader &reader, speculo_chunk *ret_chunk) {
-    Cursor &cursor = reader.cursor;
-    ++reader.next_serial; // ends the view before
-    if (cursor.is_damaged) { return -EBADMSG; }
-    for (int segments = 0; segments < segments_per_call;) {
-        Frame frame;
-        int found = frame_at(cursor, frame);
-        if (found <= 0) { return found == -EBADMSG ? damaged(cursor) : found; }
-        if (frame.flags == control_end) {
-            int error = follow(reader, frame);
-            if (error < 0) { return error == -EBADMSG ? damaged(cursor) : error; }
-            ++segments;
-            continue;
-        }
-        int hidden = frame.is_control() ? 1 : is_hidden(reader, frame);
-        if (hidden < 0) { return hidden == -EBADMSG ? damaged(cursor) : hidden; }
-        cursor.place = frame.end();
-        if (hidden == 0) {
-            deliver(reader, frame, ret_chunk);
-            return 1;
-        }
-        if (!frame.is_control() && frame.id > cursor.passed) { cursor.passed = frame.id; }
-    }
-    return -EAGAIN;
+    ++reader.next_serial;
+    end_view(reader.cursor);
+    Frame frame;
+    int found = find_next(reader, frame);
+    if (found == 1) { deliver(reader, frame, ret_chunk); }
+    return found;
 }
 
 int cursor_start(Reader &reader, Position position) {
@@ -181,14 +208,13 @@ int cursor_seek(Reader &reader, uint64_t id) {
     if (error == 0) { error = start_counting(next, end); }
     bool is_same = segment == reader.cursor.segment;
     if (error < 0 && !is_same) { attachment_leave(*segment); }
-    if (error < 0 || is_same) {
-        attachment_unpin(segment); // counted twice, or not to be used
-    } else {
-        attachment_leave(*reader.cursor.segment);
-        attachment_unpin(reader.cursor.segment);
-    }
+    if (error < 0 || is_same) { attachment_unpin(segment); } // counted twice, or not to be used
     if (error < 0) { return error; }
     ++reader.next_serial;
+    end_view(reader.cursor);
+    if (!is_same) { leave(reader, reader.cursor.segment); }
+    next.view = nullptr;
+    next.has_view = false;
     next.skipped += reader.cursor.passed - reader.cursor.delivered;
     next.is_damaged = false;
     reader.cursor = next;
@@ -196,9 +222,9 @@ int cursor_seek(Reader &reader, uint64_t id) {
 }
 
 void cursor_end(Reader &reader) {
+    end_view(reader.cursor);
     if (!reader.cursor.segment) { return; }
-    attachment_leave(*reader.cursor.segment);
-    attachment_unpin(reader.cursor.segment);
+    leave(reader, reader.cursor.segment);
     reader.cursor.segment = nullptr;
 }
 

@@ -32,6 +32,8 @@ constexpr Text texts[] = {
     {ESTALE, "The area was removed or replaced"},
     {EROFS, "Writing through a reader's handle"},
     {EOPNOTSUPP, "This system or file system cannot do that"},
+    {EINTR, "A signal handler ran"},
+    {EPIPE, "The writer is gone, and everything is read"},
     {ECHILD, "The handle belongs to the parent process"},
 };
 

@@ -15,7 +15,9 @@ constexpr uint64_t pack_place(uint64_t generation, uint32_t place) { return gene
 // The segment that a view of this handle lies in, if it is still valid.
 Attachment *segment_of(const Reader &reader, const speculo_chunk &chunk) {
     uint64_t serial = chunk.opaque[1];
-    if (serial == pack_serial(ViewKind::next, reader.next_serial)) { return reader.cursor.segment; }
+    if (serial == pack_serial(ViewKind::next, reader.next_serial)) {
+        return reader.cursor.view ? reader.cursor.view : reader.cursor.segment;
+    }
     if (serial == pack_serial(ViewKind::key, reader.key_serial)) { return reader.key_segment; }
     bool is_of_snapshot = (serial & 3) == uint64_t(ViewKind::snapshot);
     return is_of_snapshot ? snapshot_segment(reader, serial >> 2) : nullptr;

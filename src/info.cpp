@@ -57,7 +57,7 @@ int tell_reader(Reader &reader, uint32_t flags, speculo_area_info &info) {
     const Cursor &cursor = reader.cursor;
     info.skipped = cursor.skipped + (cursor.passed - cursor.delivered);
     info.jumps = cursor.jumps;
-    info.writer_alive = liveness_query(reader.area);
+    info.writer_alive = liveness_query(reader.area) != 0; // not to be known: alive
     Attachment *segment = nullptr;
     if (int error = borrow_current(reader, &segment); error < 0) { return error; }
     uint32_t end;

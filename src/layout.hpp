@@ -3,6 +3,7 @@
 //
 //   NAME                   control page: identity, the owner's choices, which segment is current
 //   NAME@lock              empty; carries the writer's exclusion lock
+//   NAME@bell              one page: who sleeps, and the words that they sleep on
 //   NAME@<slot>.<nonce>    segments: one current, the others history, used in turn
 //
 //   segment:   0      4096     aligned 64     aligned 4096                                   + capacity    + 512 bytes
@@ -39,8 +40,9 @@ inline constexpr uint64_t capacity_limit = uint64_t(63) << 30; // keeps places w
 
 enum Marks : uint32_t { // ControlPage::marks
     mark_removed = 1u << 0,
-    mark_clean = 1u << 1,         // closed by its writer, everything written back
-    mark_writer_unknown = 1u << 2 // the writer could not take the liveness lock
+    mark_clean = 1u << 1,          // closed by its writer, everything written back
+    mark_writer_unknown = 1u << 2, // the writer could not take the liveness lock
+    mark_barrier = 1u << 3         // the writer leaves the fence of O12 to those who sleep
 };
 
 struct ControlPage {
@@ -82,6 +84,23 @@ static_assert(offsetof(ControlPage, flags) == 88 && offsetof(ControlPage, recove
 static_assert(offsetof(ControlPage, compact_percent) == 80 && offsetof(ControlPage, marks) == 92);
 static_assert(offsetof(ControlPage, writers) == 96 && offsetof(ControlPage, current) == 128);
 static_assert(offsetof(ControlPage, bell) == 192 && offsetof(ControlPage, slots) == 256);
+
+// ---- bell ------------------------------------------------------------------------------------------------------------------
+
+// Only the owner may write it, so only readers of the owner's uid sleep on it. The flags are set by those who sleep, and cleared by
+// who wakes them. Whatever stands in it, the worst that comes of it is a wake-up in vain, or one that is a slice late.
+struct BellPage {
+    Shared<uint32_t> sleepers; // flag: a reader sleeps on `word`
+    Shared<uint32_t> watchers; // flag: a descriptor wants to hear of the next commit
+    Shared<uint32_t> word;
+    uint8_t unused1[52];
+    Shared<uint32_t> writer_waits; // flag: a lossless area's writer sleeps on `room`
+    Shared<uint32_t> room;
+    uint8_t unused2[4024];
+};
+static_assert(sizeof(BellPage) == page_size);
+static_assert(offsetof(BellPage, word) == 8 && offsetof(BellPage, writer_waits) == 64 && offsetof(BellPage, room) == 68);
+inline constexpr uint64_t bell_touch_offset = page_size - 1; // a write here tells descriptors
 
 constexpr uint64_t pack_current(uint64_t generation, uint32_t slot) { return generation << 4 | slot; }
 constexpr uint64_t current_generation(uint64_t current) { return current >> 4; }

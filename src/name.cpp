@@ -71,6 +71,12 @@ ObjectName lock_name(const Place &place) {
     return name;
 }
 
+ObjectName bell_name(const Place &place) {
+    ObjectName name;
+    *put_text(put_text(name.text, place.name), "@bell") = '\0';
+    return name;
+}
+
 ObjectName segment_name(const Place &place, uint32_t slot, uint32_t nonce) {
     ObjectName name;
     char *to = put_text(put_text(name.text, place.name), "@");

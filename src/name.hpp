@@ -24,6 +24,7 @@ struct ObjectName {
     char text[object_name_size];
 };
 ObjectName lock_name(const Place &place);
+ObjectName bell_name(const Place &place);
 ObjectName segment_name(const Place &place, uint32_t slot, uint32_t nonce);
 ObjectName temporary_name(const Place &place, uint32_t nonce);
 

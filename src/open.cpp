@@ -103,6 +103,8 @@ int change_mode(Writer &writer, uint32_t mode) {
     for (WriterSegment *segment : writer.segments) {
         if (segment && error == 0) { error = os::operations.set_mode(segment->file.fd, mode | 0600); }
     }
+    if (error == 0) { error = os::operations.set_mode(writer.ringer.bell.fd, mode | 0600); }
+    writer.ringer.is_public = is_public(writer.area);
     return error;
 }
 
@@ -120,6 +122,7 @@ void mark_as_removed(const Place &place, bool is_removed) {
         if (observe_magic(page.magic) == control_magic && peek(page.version) == format_version) {
             uint32_t others = observe_mark(page.marks) & ~uint32_t(mark_removed);
             publish_mark(page.marks, is_removed ? others | mark_removed : others);
+            if (is_removed) { ring_removed(place, page, status.uid); }
         }
         os::operations.unmap(address, page_size);
     }
@@ -291,6 +294,7 @@ int begin_writing(Writer &writer, uint32_t flags, const speculo_area_options &op
     if (!are_sound(control)) { return -EBADMSG; }
     if (!os::has_range_locks && ((peek(control.flags) | options.flags) & SPECULO_AREA_LOSSLESS)) { return -EOPNOTSUPP; }
     liveness_show(writer.area);
+    if (int error = ringer_open(writer.area, writer.ringer); error < 0) { return error; }
     if (int error = take_over_after_boot(writer, flags); error < 0) {
         writer.current = nullptr; // nothing to write back
         return error;
@@ -299,6 +303,7 @@ int begin_writing(Writer &writer, uint32_t flags, const speculo_area_options &op
     change_choices(control, options);
     if (int error = prefault(writer, options.prefault); error < 0) { return error; }
     put(control.writers, peek(control.writers) + 1);
+    ring_all(writer.area, writer.ringer); // the one before may have died between a commit and its ring
     return 0;
 }
 
@@ -343,6 +348,7 @@ int open_area(Writer &writer, uint32_t flags, const speculo_area_options &option
 // In a forked child the mappings are not there, and something else may be.
 void disown_mappings(Writer &writer) {
     writer.area.control = nullptr;
+    writer.ringer.bell.page = nullptr;
     for (WriterSegment *segment : writer.segments) {
         if (segment) { segment->map.base = nullptr; }
     }
@@ -364,6 +370,7 @@ int writer_open(const char *name, uint32_t flags, const speculo_area_options &op
     auto *writer = handle_new<Writer>(name, Role::writer, error);
     if (!writer) { return error; }
     writer->role_lock.fd = -1;
+    writer->ringer.bell = Bell{};
     error = open_area(*writer, flags, options);
     if (error < 0) {
         writer_close(writer);
@@ -380,7 +387,11 @@ void writer_close(Writer *writer) {
         writer_rollback(*writer);
         write_back(*writer);
     }
-    if (writer->area.control && writer->role_lock.fd >= 0) { liveness_end(writer->area); }
+    if (writer->area.control && writer->role_lock.fd >= 0) {
+        liveness_end(writer->area);
+        if (writer->ringer.bell.page) { ring_all(writer->area, writer->ringer); } // nobody is to wait for more
+    }
+    ringer_close(writer->ringer);
     pending_clear(*writer);
     free_segments(*writer);
     if (writer->pending) { os::operations.release(writer->pending); }

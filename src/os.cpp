@@ -142,6 +142,18 @@ int sync(void *address, size_t length) {
     return checked([=] { return ::msync(address, length, MS_SYNC); });
 }
 
+int touch(int file, uint64_t offset) {
+    constexpr char nothing = 0;
+    int count = checked([=] { return ::pwrite(file, &nothing, 1, off_t(offset)); });
+    return count < 0 ? count : 0;
+}
+
+uint64_t clock_fine() {
+    timespec now = {};
+    ::clock_gettime(CLOCK_MONOTONIC, &now);
+    return uint64_t(now.tv_sec) * 1000000000 + uint64_t(now.tv_nsec);
+}
+
 // ---- the rest ---------------------------------------------------------------------------------------------------------------
 
 int random(void *ret_bytes, size_t size) {
@@ -205,6 +217,18 @@ Operations operations = {
     impl::lock_whole,
     impl::locked_by_other,
 
+    impl::sleep_on,
+    impl::wake,
+    impl::barrier_join,
+    impl::barrier,
+
+    impl::watch_open,
+    impl::watch_close,
+    impl::watch_alarm,
+    impl::watch_drain,
+    touch,
+
+    clock_fine,
     impl::clock_coarse,
     impl::clock_boot,
     impl::clock_tick,

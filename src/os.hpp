@@ -31,6 +31,12 @@ enum class Access { read, read_write };
 enum class Lock { shared, exclusive, none };
 enum class Medium { memory, disk }; // disk: outlives the running system
 
+// What an event loop watches, and what stands behind it.
+struct Watch {
+    int fd; // for the loop
+    int events, alarm;
+};
+
 using ListFn = void (*)(void *user, const char *name);
 
 struct Operations {
@@ -70,8 +76,27 @@ struct Operations {
     int (*lock_whole)(int fd);                                      // exclusive, on a file nobody else can open; everywhere
     int (*locked_by_other)(int fd, uint64_t first, uint64_t count); // 1 someone holds an exclusive one, 0 no; -EOPNOTSUPP
 
-    // Clocks, in nanoseconds. `clock_coarse` is monotonic and cheap, and moves once per `clock_tick`. `clock_boot` counts from
-    // boot, time asleep included, as seen in this time namespace; `clock_boot_offset` is what the namespace adds to the host's.
+    // Sleeping on a word of shared memory, which may be mapped for reading only. `sleep_on` sleeps while the word is `expected`: 0
+    // woken or changed, -EAGAIN changed already, -ETIMEDOUT, -EINTR a signal handler ran, -EFAULT no such memory. `wake` wakes at
+    // most `count` of the sleepers. `barrier` makes every process that has called `barrier_join` pass a full memory barrier;
+    // -EOPNOTSUPP where that is not possible.
+    int (*sleep_on)(const uint32_t *word, uint32_t expected, uint64_t timeout_ns);
+    void (*wake)(const uint32_t *word, uint32_t count);
+    int (*barrier_join)();
+    int (*barrier)();
+
+    // Descriptors for event loops. A watch is readable from the moment that somebody touches the file, or that its alarm goes off,
+    // until it is drained; file -1: the alarm alone. `watch_alarm` sets the alarm anew, 0: at once.
+    int (*watch_open)(int file, Watch *ret_watch);
+    void (*watch_close)(Watch *watch);
+    int (*watch_alarm)(const Watch *watch, uint64_t after_ns);
+    void (*watch_drain)(const Watch *watch);
+    int (*touch)(int file, uint64_t offset);
+
+    // Clocks, in nanoseconds. `clock_fine` is monotonic. `clock_coarse` is too, cheap, and moves once per `clock_tick`. `clock_boot`
+    // counts from boot, time asleep included, as seen in this time namespace; `clock_boot_offset` is what the namespace adds to the
+    // host's.
+    uint64_t (*clock_fine)();
     uint64_t (*clock_coarse)();
     uint64_t (*clock_boot)();
     uint64_t (*clock_tick)();

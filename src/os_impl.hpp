@@ -4,6 +4,7 @@
 
 #include <cerrno>
 #include <cstdio>
+#include <ctime>
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -53,6 +54,14 @@ inline int above_standard(int fd) {
     return moved;
 }
 
+inline timespec to_timespec(uint64_t ns) {
+    constexpr uint64_t second = 1000000000, most = uint64_t(1) << 30; // seconds: fits wherever time is counted in 32 bits
+    timespec time = {};
+    time.tv_sec = time_t(ns / second < most ? ns / second : most);
+    time.tv_nsec = long(ns % second);
+    return time;
+}
+
 // -EEXIST if `to` is there. For systems that cannot look and rename in one step. Linking and unlinking could, but a process that
 // is killed in between would leave an object with two names, which nobody trusts. Whoever makes objects has the writer's lock, so
 // what takes the name between the two steps is no object of the area.
@@ -83,6 +92,16 @@ void populate(void *address, size_t length, Access access);
 int lock(int fd, Lock lock, uint64_t first, uint64_t count);
 int lock_whole(int fd);
 int locked_by_other(int fd, uint64_t first, uint64_t count);
+
+int sleep_on(const uint32_t *word, uint32_t expected, uint64_t timeout_ns);
+void wake(const uint32_t *word, uint32_t count);
+int barrier_join();
+int barrier();
+
+int watch_open(int file, Watch *ret_watch);
+void watch_close(Watch *watch);
+int watch_alarm(const Watch *watch, uint64_t after_ns);
+void watch_drain(const Watch *watch);
 
 uint64_t clock_coarse();
 uint64_t clock_boot();

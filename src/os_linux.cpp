@@ -1,13 +1,19 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // The operations that Linux does in its own way.
+#include <array>
 #include <cstring>
 #include <ctime>
 
 #include <dirent.h>
+#include <linux/futex.h>
 #include <linux/magic.h>
+#include <linux/membarrier.h>
+#include <sys/epoll.h>
+#include <sys/inotify.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/timerfd.h>
 #include <sys/vfs.h>
 
 #include "os_impl.hpp"
@@ -132,6 +138,15 @@ int set_lock(int fd, struct flock request) {
     int error = checked([&] { return ::fcntl(fd, F_OFD_SETLK, &request); });
     return error == -EACCES ? -EAGAIN : error;
 }
+
+// Where time has 64 bits and a register 32, another call takes it.
+#if defined(SYS_futex_time64) && defined(SYS_futex)
+constexpr long futex_call = sizeof(time_t) > sizeof(long) ? SYS_futex_time64 : SYS_futex;
+#elif defined(SYS_futex_time64)
+constexpr long futex_call = SYS_futex_time64;
+#else
+constexpr long futex_call = SYS_futex;
+#endif
 
 uint64_t nanoseconds(const timespec &time) { return uint64_t(time.tv_sec) * 1000000000 + uint64_t(time.tv_nsec); }
 
@@ -262,6 +277,91 @@ int locked_by_other(int fd, uint64_t first, uint64_t count) {
     struct flock request = lock_request(F_RDLCK, first, count); // only an exclusive one is in its way
     int error = checked([&] { return ::fcntl(fd, F_OFD_GETLK, &request); });
     return error < 0 ? error : request.l_type != F_UNLCK;
+}
+
+// ---- sleeping ---------------------------------------------------------------------------------------------------------------
+
+int sleep_on(const uint32_t *word, uint32_t expected, uint64_t timeout_ns) {
+    ErrnoKeeper keeper;
+    timespec timeout = to_timespec(timeout_ns);
+    // Not a private futex: the others are other processes.
+    return ::syscall(futex_call, word, FUTEX_WAIT, expected, &timeout, nullptr, 0) == 0 ? 0 : -errno;
+}
+
+void wake(const uint32_t *word, uint32_t count) {
+    ErrnoKeeper keeper;
+    ::syscall(futex_call, word, FUTEX_WAKE, count, nullptr, nullptr, 0);
+}
+
+int barrier_join() {
+    int error = checked([] { return ::syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED, 0, 0); });
+    return error < 0 ? -EOPNOTSUPP : 0;
+}
+
+int barrier() {
+    int error = checked([] { return ::syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL_EXPEDITED, 0, 0); });
+    return error < 0 ? -EOPNOTSUPP : 0;
+}
+
+// ---- descriptors for event loops ----------------------------------------------------------------------------------------------
+
+namespace {
+
+int add_to(int set, int fd) {
+    epoll_event readable = {};
+    readable.events = EPOLLIN;
+    return checked([&] { return ::epoll_ctl(set, EPOLL_CTL_ADD, fd, &readable); });
+}
+
+int watch_file(int events, int file) {
+    if (file < 0) { return 0; } // the alarm alone
+    DescriptorPath path(file);  // the object itself, whatever became of its name
+    int error = checked([&] { return ::inotify_add_watch(events, path.text, IN_MODIFY); });
+    return error < 0 ? error : 0;
+}
+
+} // namespace
+
+int watch_open(int file, Watch *ret_watch) {
+    Watch watch = {-1, -1, -1};
+    int error = watch.fd = checked([] { return above_standard(::epoll_create1(EPOLL_CLOEXEC)); });
+    if (error >= 0) {
+        error = watch.events = checked([] { return above_standard(::inotify_init1(IN_CLOEXEC | IN_NONBLOCK)); });
+    }
+    if (error >= 0) { error = watch_file(watch.events, file); }
+    if (error >= 0) {
+        error = watch.alarm =
+            checked([] { return above_standard(::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK)); });
+    }
+    if (error >= 0) { error = add_to(watch.fd, watch.events); }
+    if (error >= 0) { error = add_to(watch.fd, watch.alarm); }
+    if (error < 0) {
+        watch_close(&watch);
+        return error;
+    }
+    *ret_watch = watch;
+    return 0;
+}
+
+void watch_close(Watch *watch) {
+    ErrnoKeeper keeper;
+    for (int fd : std::array{watch->fd, watch->events, watch->alarm}) {
+        if (fd >= 0) { ::close(fd); }
+    }
+    *watch = {-1, -1, -1};
+}
+
+int watch_alarm(const Watch *watch, uint64_t after_ns) {
+    itimerspec alarm = {};
+    alarm.it_value = to_timespec(after_ns ? after_ns : 1); // 0 would switch it off
+    return checked([&] { return ::timerfd_settime(watch->alarm, 0, &alarm, nullptr); });
+}
+
+void watch_drain(const Watch *watch) {
+    ErrnoKeeper keeper;
+    alignas(uint64_t) char bytes[4096];
+    while (::read(watch->events, bytes, sizeof bytes) > 0) {}
+    while (::read(watch->alarm, bytes, sizeof(uint64_t)) > 0) {}
 }
 
 // ---- clocks and identity ----------------------------------------------------------------------------------------------------

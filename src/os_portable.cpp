@@ -7,8 +7,14 @@
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#if defined(__linux__)
+#include <sys/timerfd.h>
+#else
+#include <sys/event.h>
+#endif
 
 #include "os_impl.hpp"
+#include "sync.hpp"
 
 #ifndef SPECULO_DIRECTORY
 #define SPECULO_DIRECTORY "/tmp"
@@ -126,6 +132,96 @@ int lock_whole(int fd) {
 }
 
 int locked_by_other(int, uint64_t, uint64_t) { return -EOPNOTSUPP; }
+
+// ---- sleeping ---------------------------------------------------------------------------------------------------------------
+
+// Looks again and again: soon at first, at last a hundred times a second.
+int sleep_on(const uint32_t *word, uint32_t expected, uint64_t timeout_ns) {
+    constexpr uint64_t shortest = 50000, longest = 10000000;
+    ErrnoKeeper keeper;
+    const auto &shared = *reinterpret_cast<const core::Shared<uint32_t> *>(word);
+    uint64_t step = shortest;
+    while (core::load_bell_word(shared) == expected) {
+        if (timeout_ns == 0) { return -ETIMEDOUT; }
+        if (step > timeout_ns) { step = timeout_ns; }
+        timespec pause = to_timespec(step);
+        if (::nanosleep(&pause, nullptr) < 0) { return -errno; }
+        timeout_ns -= step;
+        if (step < longest) { step *= 2; }
+    }
+    return 0;
+}
+
+void wake(const uint32_t *, uint32_t) {}
+
+int barrier_join() { return -EOPNOTSUPP; }
+int barrier() { return -EOPNOTSUPP; }
+
+// ---- descriptors for event loops ----------------------------------------------------------------------------------------------
+
+#if defined(__linux__)
+
+// For trying the variant: an alarm is all there is.
+int watch_open(int, Watch *ret_watch) {
+    int fd = checked([] { return above_standard(::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK)); });
+    if (fd < 0) { return fd; }
+    *ret_watch = {fd, -1, fd};
+    return 0;
+}
+
+int watch_alarm(const Watch *watch, uint64_t after_ns) {
+    itimerspec alarm = {};
+    alarm.it_value = to_timespec(after_ns ? after_ns : 1); // 0 would switch it off
+    return checked([&] { return ::timerfd_settime(watch->alarm, 0, &alarm, nullptr); });
+}
+
+void watch_drain(const Watch *watch) {
+    ErrnoKeeper keeper;
+    uint64_t count;
+    while (::read(watch->alarm, &count, sizeof count) > 0) {}
+}
+
+#else
+
+int watch_open(int file, Watch *ret_watch) {
+    int fd = checked([] { return above_standard(::kqueue()); });
+    if (fd < 0) { return fd; }
+    struct kevent written;
+    EV_SET(&written, file, EVFILT_VNODE, EV_ADD | EV_CLEAR, NOTE_WRITE, 0, 0);
+    int error = checked([&] { return ::fcntl(fd, F_SETFD, FD_CLOEXEC); });
+    if (error >= 0) {
+        error = checked([&] { return ::kevent(fd, &written, 1, nullptr, 0, nullptr); });
+    }
+    if (error < 0) {
+        ErrnoKeeper keeper;
+        ::close(fd);
+        return error;
+    }
+    *ret_watch = {fd, -1, fd};
+    return 0;
+}
+
+int watch_alarm(const Watch *watch, uint64_t after_ns) {
+    struct kevent alarm;
+    EV_SET(&alarm, 0, EVFILT_TIMER, EV_ADD | EV_ONESHOT, 0, intptr_t((after_ns + 999999) / 1000000), 0); // milliseconds
+    int error = checked([&] { return ::kevent(watch->fd, &alarm, 1, nullptr, 0, nullptr); });
+    return error < 0 ? error : 0;
+}
+
+void watch_drain(const Watch *watch) {
+    ErrnoKeeper keeper;
+    struct kevent event;
+    constexpr timespec at_once = {};
+    while (::kevent(watch->fd, nullptr, 0, &event, 1, &at_once) > 0) {}
+}
+
+#endif
+
+void watch_close(Watch *watch) {
+    ErrnoKeeper keeper;
+    if (watch->fd >= 0) { ::close(watch->fd); }
+    *watch = {-1, -1, -1};
+}
 
 // ---- clocks and identity ----------------------------------------------------------------------------------------------------
 

@@ -43,7 +43,7 @@ int open_area(Reader &reader, uint32_t flags, const speculo_area_options &option
     if (error = control_boot(reader.area, boot); error < 0) { return error; }
     if (boot == Boot::unclean) { return -EBADMSG; } // nobody knows which pages reached the disk
     reader.was_rebooted = boot == Boot::clean;
-    if (flags & SPECULO_OPEN_NO_CURSOR) { return 0; }
+    if (flags & SPECULO_OPEN_NO_CURSOR) { return wait_note_newest(reader); }
     error = cursor_start(reader, flags & SPECULO_OPEN_AT_END ? Position::end : Position::beginning);
     if (error == 0) { prefault(reader, options.prefault); }
     return error == -ESTALE ? -ENOENT : error;
@@ -55,6 +55,7 @@ int reader_open(const char *name, uint32_t flags, const speculo_area_options &op
     int error;
     auto *reader = handle_new<Reader>(name, Role::reader, error);
     if (!reader) { return error; }
+    waiting_begin(reader->waiting);
     error = open_area(*reader, flags, options);
     if (error < 0) {
         reader_close(reader);
@@ -65,8 +66,10 @@ int reader_open(const char *name, uint32_t flags, const speculo_area_options &op
 }
 
 void reader_close(Reader *reader) {
+    bool is_own = fork_count() == reader->forks;
     snapshots_orphan(*reader);
     cursor_end(*reader);
+    waiting_end(reader->waiting, is_own);
     if (reader->key_segment) { attachment_unpin(reader->key_segment); }
     attachments_close(reader->attachments);
     handle_end(reader);

@@ -6,6 +6,7 @@
 #include "keytable.hpp"
 #include "pins.hpp"
 #include "speculo/speculo.h"
+#include "wait.hpp"
 
 namespace speculo::core {
 
@@ -18,6 +19,8 @@ struct Cursor {
     uint64_t delivered;  // the last id delivered, or where the cursor was put
     uint64_t skipped;    // ids passed without delivery, up to `delivered`
     uint64_t jumps;
+    Attachment *view; // the last view's segment, pinned, if the cursor has left it meanwhile
+    bool has_view;
     bool has_jumped; // not yet told by a view
     bool is_damaged; // until a seek
 };
@@ -26,6 +29,7 @@ struct Reader : speculo_area {
     Attachments attachments;
     bool was_rebooted; // deadlines are of a boot before, until a writer has seen to it
     Cursor cursor;
+    Waiting waiting;
     Attachment *key_segment;          // of the last read_key; pinned
     uint32_t key_end;                 // an end of it, found earlier
     uint64_t next_serial, key_serial; // of the last views
@@ -61,6 +65,8 @@ inline bool is_expired(Reader &reader, uint64_t expires) { return expires != 0 &
 // ---- cursor.cpp ----
 
 int cursor_next(Reader &reader, speculo_chunk *ret_chunk);
+// Goes to the next chunk that cursor_next would deliver: 1 it is there, 0 caught up. Views stay valid.
+int cursor_peek(Reader &reader);
 int cursor_seek(Reader &reader, uint64_t id);
 
 // Puts the cursor at its first position.

@@ -86,6 +86,65 @@ template <class Word> uint64_t observe_magic(const Word &word) { return word.wor
 template <class Word> void publish_mark(Word &word, uint32_t value) { word.word.store(value, std::memory_order_release); }
 template <class Word> uint32_t observe_mark(const Word &word) { return word.word.load(std::memory_order_acquire); }
 
+// ---- O12, O13: sleeping readers and the writer ---------------------------------------------------------------------------------
+// Pair: announce_sleep, then the sleeper's barrier, then look again (reader) / publish_commit, then fence_before_flags, then
+// is_flag_set (writer). A store followed by a load on both sides: only a full fence on both orders them, and the reader pays for the
+// writer's: its barrier makes every thread of the writer's process pass one (membarrier). Where the writer could not register for
+// that, it fences itself.
+// Forbids: writer loads the flag (0); reader sets the flag, finds nothing; writer's commit arrives; the reader sleeps on it.
+//
+// Pair: load_bell_word, then announce_sleep (reader) / clear_flag, then bump_word, then wake (writer). The acquire of the word puts
+// the reader's flag behind the clearing that came before that word.
+// Forbids: bump; reader loads the new word and sets the flag; clear; the reader sleeps, and the next commit sees no flag.
+
+template <class Word> bool is_flag_set(const Word &word) { return word.word.load(std::memory_order_relaxed) != 0; }
+template <class Word> void announce_sleep(Word &word) { word.word.store(1, std::memory_order_relaxed); }
+template <class Word> void clear_flag(Word &word) { word.word.store(0, std::memory_order_relaxed); }
+template <class Word> uint32_t load_bell_word(const Word &word) { return word.word.load(std::memory_order_acquire); }
+// By one writer, or by whichever readers leave: that the word changes is all that matters.
+template <class Word> void bump_word(Word &word) {
+    word.word.store(word.word.load(std::memory_order_relaxed) + 1, std::memory_order_release);
+}
+
+// A full fence. Not an atomic_thread_fence, which thread sanitizers do not know: a read-modify-write of a word of one's own.
+inline void full_fence() {
+#if defined(__SANITIZE_THREAD__)
+    std::atomic<uint32_t> own{0};
+    own.exchange(1, std::memory_order_seq_cst);
+#else
+    std::atomic_thread_fence(std::memory_order_seq_cst);
+#endif
+}
+
+// The writer's side of O12.
+inline void fence_before_flags(bool sleepers_pay) {
+    if (sleepers_pay) {
+        std::atomic_signal_fence(
+            std::memory_order_seq_cst); // keeps the compiler's order; the processor's is the sleeper's barrier
+    } else {
+        full_fence();
+    }
+}
+
+// ---- O14: a lossless area's writer waits for readers to leave ---------------------------------------------------------------------
+// Pair: unlock, then full_fence, then is_flag_set (reader) / load_bell_word, then announce_sleep, then full_fence, then try the lock
+// (writer). As O12, the other way round. The system calls in it may or may not be fences; this does not depend on them.
+// Forbids: reader loads the flag (0); writer sets it, finds the lock taken; the unlock takes effect; the writer sleeps.
+
+// ---- waiting for a word ---------------------------------------------------------------------------------------------------------
+
+// For system calls that sleep on a word.
+template <class Word> const uint32_t *address_of(const Word &word) { return reinterpret_cast<const uint32_t *>(&word.word); }
+
+// Between two looks of a spinning loop: lets the other core, or the other thread of this one, have its turn.
+inline void spin_pause() {
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__) || defined(__arm__)
+    __asm__ volatile("yield");
+#endif
+}
+
 // ---- bytes -----------------------------------------------------------------------------------------------------------------
 // Keys and payloads: written before O1 (or O7) of their frame and read after it, never changed in between.
 

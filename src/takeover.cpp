@@ -121,7 +121,7 @@ bool is_named(const Area &area, const char *name) {
         uint32_t nonce = slot_nonce(peek(area.control->slots[slot]));
         if (nonce != 0 && is_same_name(segment_name(area.place, slot, nonce), name)) { return true; }
     }
-    return is_same_name(lock_name(area.place), name);
+    return is_same_name(lock_name(area.place), name) || is_same_name(bell_name(area.place), name);
 }
 
 void unlink_leftover(void *user, const char *name) {

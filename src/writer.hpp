@@ -2,6 +2,7 @@
 // The writer's handle: what it has allocated but not committed, and the segments it uses in turn.
 #pragma once
 
+#include "bell.hpp"
 #include "handle.hpp"
 #include "index.hpp"
 #include "keytable.hpp"
@@ -35,6 +36,7 @@ struct Pending {
 
 struct Writer : speculo_area {
     LockDescriptor role_lock;
+    Ringer ringer;
     bool is_creator; // of the area
     WriterSegment *segments[max_slots];
     WriterSegment *current;
@@ -52,6 +54,7 @@ struct Writer : speculo_area {
     size_t pending_count, pending_room;
     uint64_t retry_place;       // compact_percent: not again before the tail is here
     uint32_t quiet_generations; // how many in a row used less than a quarter
+    bool is_refused;            // lossless: the last compaction met cursors that had not caught up
 };
 
 // ---- open.cpp: the writer's role ----
@@ -105,6 +108,9 @@ struct Room {
 // Copies what is live into another segment and switches to it, if what is pending and `request` then fit behind it. After a
 // failure nothing has changed.
 int compact(Writer &writer, const Room &request);
+
+// Lossless: whether a compaction that cursors were in the way of may succeed now.
+bool compact_has_room(Writer &writer);
 
 // Publishes END in a retired segment: readers go on in the segment of `generation` in `slot`.
 void publish_end(const SegmentMap &map, uint32_t place, uint64_t generation, uint32_t slot, uint32_t incarnation);

@@ -40,6 +40,8 @@
  * | `-EROFS`          | writing through a reader's handle                                                             |
  * | `-EOPNOTSUPP`     | this system or file system cannot                                                             |
  * | `-ECHILD`         | the handle belongs to the parent process                                                      |
+ * | `-EINTR`          | waiting: a signal handler ran                                                                 |
+ * | `-EPIPE`          | waiting: the writer is gone, and everything is read                                           |
  * | others            | as the system gave them: `-ENOMEM`, `-EMFILE`, ...                                            |
  *
  * @par Threads
@@ -514,6 +516,79 @@ SPECULO_API int speculo_snapshot_key(speculo_snapshot *snapshot, const void *key
  * @since    0.1
  */
 SPECULO_API speculo_snapshot *speculo_snapshot_close(speculo_snapshot *snapshot) SPECULO_NOTHROW;
+
+/** @} */
+
+/**
+ * @defgroup waiting Waiting
+ * Sleep until there is something to read, or let an event loop do so.
+ * @{
+ */
+
+/**
+ * Sleeps until there is something to read; for the writer of a lossless area, until there is room again.
+ *
+ * Looks at once, then for a few microseconds if that has paid lately, then sleeps in the kernel. Hidden chunks are passed, so that
+ * after 1 speculo_read_next() delivers, unless the chunk expires in between. Views stay valid. A reader without a cursor
+ * (#SPECULO_OPEN_NO_CURSOR) is told of a commit since its last wait, or since it was opened; a compaction may count as one.
+ *
+ * A writer that ends, or dies, ends the wait once everything is read: with `-EPIPE`, once for each writer there was, also for one
+ * that was gone before this reader came. The next call waits for a later writer.
+ *
+ * No wake-up is lost: a sleep is cut into slices of at most 250 ms, and each begins with a look. Readers of another uid than the
+ * owner's are woken within about 3 ms of a commit.
+ *
+ * @param area        Reader's handle, or the writer's of a lossless area.
+ * @param timeout_ns  Nanoseconds; 0: only look; negative: for ever.
+ * @return 1 something to read, or room; 0 the time is over; or: `-EPIPE`; `-EINTR` a signal handler ran; `-ESTALE` the area was
+ *         removed and all is read; `-EBADMSG`; `-EAGAIN`; `-EINVAL` the writer of an area that is not lossless; `-ECHILD`; or as
+ *         the system gave it.
+ * @threads  One thread per handle.
+ * @since    0.1
+ */
+SPECULO_API int speculo_wait(speculo_area *area, int64_t timeout_ns) SPECULO_NOTHROW;
+
+/**
+ * Gives a descriptor for poll, epoll, or the event loop of GLib, libuv, Qt and others.
+ *
+ * It is readable when there may be something to read: then call speculo_area_dispatch(), read until speculo_read_next() gives 0, and
+ * call speculo_area_dispatch() again before going back to the loop, unless the first one gave 0. It may be readable for nothing, and
+ * is never silent for longer than 250 ms with something to read. Only to be watched for reading, not to be read from or closed:
+ * it belongs to the handle, and goes with it.
+ *
+ * @param area  Reader's handle.
+ * @return The descriptor, the same each time, close-on-exec; or: `-EMFILE` (also when the user's inotify instances are used up;
+ *         speculo_wait() still works); `-EINVAL` a writer's handle; `-ECHILD`; or as the system gave it.
+ * @threads  One thread per handle.
+ * @since    0.1
+ */
+SPECULO_API int speculo_area_get_fd(speculo_area *area) SPECULO_NOTHROW;
+
+/**
+ * Drains the handle's descriptor and arms it again.
+ *
+ * To be called when the descriptor was readable, or when everything was read. Never sleeps. After 1 the descriptor is readable
+ * again at once, so that nothing is forgotten if it is not all read.
+ *
+ * @param area  Reader's handle.
+ * @return 1 something to read; 0 nothing; or the errors of speculo_wait(), but for `-EINTR`.
+ * @threads  One thread per handle.
+ * @since    0.1
+ */
+SPECULO_API int speculo_area_dispatch(speculo_area *area) SPECULO_NOTHROW;
+
+/**
+ * Tells whether a process has the writer's role.
+ *
+ * Asks the kernel for the lock that goes with the role: right at once after a crash, in every pid namespace, and not fooled by a
+ * writer that is stopped.
+ *
+ * @param area  Handle of either kind.
+ * @return 1 (also where a hostile process hides it), 0; or: `-EOPNOTSUPP` it cannot be known here; `-EINVAL`; `-ECHILD`.
+ * @threads  One thread per handle.
+ * @since    0.1
+ */
+SPECULO_API int speculo_area_writer_alive(speculo_area *area) SPECULO_NOTHROW;
 
 /** @} */
 

@@ -245,7 +245,26 @@ public:
         return told;
     }
     area_info info(std::error_code &ec) const noexcept { return info(0, ec); }
+
+    /**
+     * Sleeps until there is something to read (writer of a lossless area: room again); false when the time is over. Negative, or
+     * without a timeout: for ever. The end of the writer is an error, std::errc::broken_pipe.
+     */
+    bool wait(std::chrono::nanoseconds timeout, std::error_code &ec) noexcept {
+        return check(speculo_wait(native_handle(), timeout.count()), ec) == 1;
+    }
+    bool wait(std::error_code &ec) noexcept { return check(speculo_wait(native_handle(), -1), ec) == 1; }
+
+    /** Whether a process has the writer's role. */
+    bool writer_alive(std::error_code &ec) const noexcept { return check(speculo_area_writer_alive(native_handle()), ec) == 1; }
+
 #if defined(__cpp_exceptions)
+    bool wait(std::chrono::nanoseconds timeout) {
+        return check(speculo_wait(native_handle(), timeout.count()), "speculo_wait") == 1;
+    }
+    bool wait() { return check(speculo_wait(native_handle(), -1), "speculo_wait") == 1; }
+    bool writer_alive() const { return check(speculo_area_writer_alive(native_handle()), "speculo_area_writer_alive") == 1; }
+
     area_info info(std::uint32_t flags = 0) const {
         std::error_code ec;
         area_info told = info(flags, ec);
@@ -756,6 +775,12 @@ public:
         return taken;
     }
 
+    /** A descriptor for event loops, readable when there may be something to read; stays with this object. */
+    int fd(std::error_code &ec) noexcept { return detail::check(speculo_area_get_fd(native_handle()), ec); }
+
+    /** Drains the descriptor and arms it again; whether there is something to read. */
+    bool dispatch(std::error_code &ec) noexcept { return detail::check(speculo_area_dispatch(native_handle()), ec) == 1; }
+
 #if defined(__cpp_exceptions)
     explicit reader(area_name name, const area_options &options = {}) : reader(name, at_start, options) {}
     reader(area_name name, open_flags flags, const area_options &options = {}) {
@@ -776,6 +801,8 @@ public:
     bool is_live(const chunk &view) const {
         return detail::check(speculo_chunk_is_live(native_handle(), &view.native_), "speculo_chunk_is_live") == 1;
     }
+    int fd() { return detail::check(speculo_area_get_fd(native_handle()), "speculo_area_get_fd"); }
+    bool dispatch() { return detail::check(speculo_area_dispatch(native_handle()), "speculo_area_dispatch") == 1; }
     [[nodiscard]] speculo::snapshot snapshot() {
         speculo::snapshot taken;
         detail::check(take(taken), "speculo_snapshot_open");

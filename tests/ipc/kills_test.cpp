@@ -201,7 +201,7 @@ private:
         info.struct_size = sizeof info;
         EXPECT_EQ(speculo_area_get_info(area, &info), 0);
         EXPECT_LE(info.segments, segments);
-        EXPECT_EQ(name_.files().size(), 2 + info.segments); // control page and lock
+        EXPECT_EQ(name_.files().size(), 3 + info.segments); // control page, lock and bell
         speculo_area_close(area);
         EXPECT_STREQ(difference(reader_, ledger_->state(ledger_->acknowledged)), nullptr) << "round " << round_;
     }

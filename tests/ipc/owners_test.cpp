@@ -151,7 +151,7 @@ TEST_F(Owners, P1_a_stranger_can_write_nowhere) {
     Peer writer(name_.text());
     start_writer(writer, "0644");
     EXPECT_OK(writer.ask("compact 4"));
-    EXPECT_EQ(paths().size(), 5u);
+    EXPECT_EQ(paths().size(), 6u);
     for (const std::string &path : paths()) {
         EXPECT_EQ(run_as(stranger, [&] { return try_to_write(path); }), 0) << path;
     }

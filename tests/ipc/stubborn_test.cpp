@@ -47,7 +47,7 @@ TEST_F(Stubborn, P4_P5_P7_a_stopped_reader_and_a_killed_one_disturb_nobody) {
         if (memory == 0) { memory = info["memory"]; }
         EXPECT_EQ(info["segments"], 3u) << info.text();
         EXPECT_LE(info["memory"], memory) << info.text();
-        EXPECT_EQ(name_.files().size(), 2u + 3); // with the control page and the lock
+        EXPECT_EQ(name_.files().size(), 3u + 3); // with the control page, the lock and the bell
     }
     EXPECT_GE(writer_.ask("info")["generation"], compactions);
     EXPECT_EQ(killed_.wait(), killed_by + SIGKILL);

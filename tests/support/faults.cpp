@@ -42,6 +42,16 @@ const SiteInfo &info(Site site) {
         {"unlock", {ENOLCK}},
         {"lock_whole", {EAGAIN, ENOLCK}},
         {"locked_by_other", {EOPNOTSUPP, ENOLCK}},
+        {"sleep_on", {EAGAIN, ETIMEDOUT, EINTR}},
+        {"wake", {}},
+        {"barrier_join", {EOPNOTSUPP}},
+        {"barrier", {EOPNOTSUPP}},
+        {"watch_open", {EMFILE, ENFILE, ENOMEM, ENOSPC}},
+        {"watch_close", {}},
+        {"watch_alarm", {EINVAL}},
+        {"watch_drain", {}},
+        {"touch", {ENOSPC, EDQUOT, EIO}},
+        {"clock_fine", {}},
         {"clock_coarse", {}},
         {"clock_boot", {}},
         {"clock_tick", {}},
@@ -139,6 +149,34 @@ struct Hooks {
         return error != 0 ? -error : active->real_.lock(fd, lock, first, count);
     }
 
+    static void wake(const uint32_t *word, uint32_t count) {
+        active->enter(Site::wake);
+        active->real_.wake(word, count);
+    }
+
+    static int watch_open(int file, os::Watch *ret_watch) {
+        if (int error = active->enter(Site::watch_open); error != 0) { return -error; }
+        int error = active->real_.watch_open(file, ret_watch);
+        if (error == 0) { active->descriptors_.insert(ret_watch->fd); }
+        return error;
+    }
+
+    static void watch_close(os::Watch *watch) {
+        active->enter(Site::watch_close);
+        if (active->descriptors_.erase(watch->fd) == 0) { active->complain("closed a watch in vain"); }
+        active->real_.watch_close(watch);
+    }
+
+    static void watch_drain(const os::Watch *watch) {
+        active->enter(Site::watch_drain);
+        active->real_.watch_drain(watch);
+    }
+
+    static uint64_t clock_fine() {
+        active->enter(Site::clock_fine);
+        return active->real_.clock_fine();
+    }
+
     // ---- what tests may set ----
 
     static uint64_t clock_coarse() {
@@ -210,6 +248,16 @@ os::Operations Hooks::table() {
     table.lock = lock;
     table.lock_whole = Plain<&O::lock_whole, Site::lock_whole>::call;
     table.locked_by_other = Plain<&O::locked_by_other, Site::locked_by_other>::call;
+    table.sleep_on = Plain<&O::sleep_on, Site::sleep_on>::call;
+    table.wake = wake;
+    table.barrier_join = Plain<&O::barrier_join, Site::barrier_join>::call;
+    table.barrier = Plain<&O::barrier, Site::barrier>::call;
+    table.watch_open = watch_open;
+    table.watch_close = watch_close;
+    table.watch_alarm = Plain<&O::watch_alarm, Site::watch_alarm>::call;
+    table.watch_drain = watch_drain;
+    table.touch = Plain<&O::touch, Site::touch>::call;
+    table.clock_fine = clock_fine;
     table.clock_coarse = clock_coarse;
     table.clock_boot = clock_boot;
     table.clock_tick = clock_tick;

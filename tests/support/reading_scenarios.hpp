@@ -137,6 +137,17 @@ inline int ask_for_info(Stage &stage, speculo_area *area) {
 inline int ask_reader(Stage &stage) { return ask_for_info(stage, stage.reader); }
 inline int ask_writer(Stage &stage) { return ask_for_info(stage, stage.writer); }
 
+inline void be_caught_up(Stage &stage) {
+    make_small(stage);
+    stage.reader = open_reader(stage.name);
+    read_all(stage.reader);
+}
+inline int wait_a_little(Stage &stage) { return speculo_wait(stage.reader, 50 * int64_t(ms)); }
+inline int use_descriptor(Stage &stage) {
+    int fd = speculo_area_get_fd(stage.reader);
+    return fd < 0 ? fd : speculo_area_dispatch(stage.reader);
+}
+
 inline int ask_for_time(Stage &) {
     speculo_now();
     EXPECT_NE(speculo_strerror(-ENOENT), nullptr);
@@ -162,6 +173,8 @@ inline std::vector<Scenario> all() {
         {"info_of_a_reader", believes_names, have_read_before_a_switch, ask_reader},
         {"info_of_a_writer", believes_names, make_small, ask_writer},
         {"close_of_a_reader", never_fails, have_everything, close_all},
+        {"wait", ordinary, be_caught_up, wait_a_little},
+        {"descriptor", ordinary, be_caught_up, use_descriptor},
         {"now", never_fails, nothing, ask_for_time},
     };
 }

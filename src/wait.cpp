@@ -1,0 +1,324 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "wait.hpp"
+
+#include <cerrno>
+
+#include "reader.hpp"
+#include "writer.hpp"
+
+namespace speculo::core {
+
+namespace {
+
+constexpr uint64_t slice_ns = 250000000;       // the longest that a lost wake-up can be late
+constexpr uint64_t unheard_slice_ns = 2000000; // where the writer may have kept a ring to itself: longer than it may do so
+constexpr uint64_t most_spin_ns = 5000, least_spin_ns = 500;
+constexpr int looks_per_clock = 16;
+
+// ---- time ---------------------------------------------------------------------------------------------------------------------
+
+// The end of a wait on the fine clock.
+class Deadline {
+public:
+    explicit Deadline(int64_t timeout_ns) : is_never_(timeout_ns < 0) {
+        if (timeout_ns > 0) { end_ = os::operations.clock_fine() + uint64_t(timeout_ns); }
+    }
+
+    // How much is left of it, at most `most`; 0: it has passed.
+    uint64_t left(uint64_t most) const {
+        if (is_never_) { return most; }
+        uint64_t now = end_ ? os::operations.clock_fine() : 0;
+        if (now >= end_) { return 0; }
+        return end_ - now < most ? end_ - now : most;
+    }
+
+private:
+    bool is_never_;
+    uint64_t end_ = 0;
+};
+
+// ---- looking ------------------------------------------------------------------------------------------------------------------
+
+// The segment that `current` names, mapped but not pinned: its header stays there to be looked at, whatever becomes of the chunks.
+int map_current(Reader &reader, uint64_t current, const SegmentHeader *&ret_header) {
+    uint32_t slot = current_slot(current);
+    Attachment *segment = nullptr;
+    uint64_t entry = observe_slot(reader.area.control->slots[slot]);
+    int error = attachment_get(reader.area, reader.attachments, slot, entry, &segment);
+    if (error == 0) { ret_header = &segment->map.header(); }
+    return error;
+}
+
+bool has_new_commit(const Reader &reader) {
+    const Waiting &waiting = reader.waiting;
+    if (observe_current(reader.area.control->current) != waiting.seen_current) { return true; }
+    const Attachment *segment = reader.attachments.slots[current_slot(waiting.seen_current)];
+    return !segment || observe_hint(segment->map.header().hint) != waiting.seen_hint;
+}
+
+// Whether a call would find something, at the cost of a load or two. True too where only a closer look can tell.
+bool has_news(const Reader &reader) {
+    const Cursor &cursor = reader.cursor;
+    if (!cursor.segment) { return has_new_commit(reader); }
+    const SegmentMap &map = cursor.segment->map;
+    return cursor.is_damaged || cursor.place >= map.readable || observe_commit(map.frame(cursor.place).commit) != 0;
+}
+
+// 1 there is something to read, 0 nothing, or an error.
+int look(Reader &reader) {
+    if (reader.cursor.segment) { return cursor_peek(reader); }
+    if (!has_new_commit(reader)) { return 0; }
+    int error = wait_note_newest(reader);
+    return error < 0 ? error : 1;
+}
+
+// When there was nothing to read: whether there can be no more.
+int look_for_end(Reader &reader) {
+    const Area &area = reader.area;
+    int end = 0;
+    uint32_t writers = peek(area.control->writers);
+    if (control_is_stale(area)) {
+        end = -ESTALE;
+    } else if (writers != reader.waiting.told_writers && liveness_query(area) == 0) {
+        end = -EPIPE;
+    }
+    if (end == 0) { return 0; }
+    if (int found = look(reader); found != 0) { return found; } // committed before it went
+    if (end == -EPIPE) { reader.waiting.told_writers = writers; }
+    return end;
+}
+
+// ---- spinning -------------------------------------------------------------------------------------------------------------------
+
+// Looks for a short time without sleeping. True: there is news.
+template <class Look> bool spin(uint64_t spin_ns, Look has_come) {
+    if (spin_ns == 0) { return false; }
+    uint64_t end = os::operations.clock_fine() + spin_ns;
+    do {
+        for (int i = 0; i < looks_per_clock; ++i) {
+            if (has_come()) { return true; }
+            spin_pause();
+        }
+    } while (os::operations.clock_fine() < end);
+    return false;
+}
+
+// A sleep that was hardly longer than a spin should have been one; after long ones there is less and less of it.
+void adapt_spin(Waiting &waiting, uint64_t slept_ns) {
+    if (slept_ns < 2 * most_spin_ns) {
+        waiting.spin_ns = most_spin_ns;
+    } else {
+        waiting.spin_ns = waiting.spin_ns / 2 < least_spin_ns ? 0 : waiting.spin_ns / 2;
+    }
+}
+
+// ---- sleeping ---------------------------------------------------------------------------------------------------------------------
+
+// Opens the bell when it is needed first, and again if it was replaced.
+void find_bell(Reader &reader) {
+    Bell &bell = reader.waiting.bell;
+    if (bell.page) { return; }
+    bell_open(reader.area, bell); // without one there are still the slices
+}
+
+// The reader's side of O12, behind the flag. False: the writer may not see the flag for a while.
+bool pay_for_writer(const Reader &reader) {
+    full_fence();
+    bool writer_joined = observe_mark(reader.area.control->marks) & mark_barrier;
+    return !writer_joined || os::operations.barrier() == 0;
+}
+
+// Whoever was woken wakes some of the others.
+template <class Word> int sleep_and_pass_on(const Word &word, uint32_t seen, uint64_t ns) {
+    int error = os::operations.sleep_on(address_of(word), seen, ns);
+    if (error == 0) { os::operations.wake(address_of(word), wake_at_once); }
+    return error;
+}
+
+// Whether a slice has passed without a ring. Right after one the writer may keep another to itself.
+struct Silence {
+    bool has_lasted = false;
+    uint32_t word = 0; // the bell's during that slice
+};
+
+// The one that is rung for those who ask, or for strangers.
+const Shared<uint32_t> &word_to_sleep_on(const Reader &reader) {
+    const Bell &bell = reader.waiting.bell;
+    return bell.page && bell.is_writable ? bell.page->word : reader.area.control->bell;
+}
+
+// Sleeps once, for a slice at most. What it gives is that of a look, or -EINTR.
+int sleep_once(Reader &reader, Silence &silence, const Deadline &deadline) {
+    find_bell(reader);
+    const Bell &bell = reader.waiting.bell;
+    const Shared<uint32_t> &word = word_to_sleep_on(reader);
+    uint32_t seen = load_bell_word(word);
+    bool is_silent = silence.has_lasted && silence.word == seen;
+    bool is_heard = false;
+    if (bell.page && bell.is_writable) {
+        announce_sleep(bell.page->sleepers);
+        is_heard = pay_for_writer(reader);
+    }
+    if (int found = look(reader); found != 0) { return found; }
+    uint64_t ns = deadline.left(is_heard || is_silent ? slice_ns : unheard_slice_ns);
+    int error = ns ? sleep_and_pass_on(word, seen, ns) : -ETIMEDOUT;
+    silence = {error == -ETIMEDOUT, seen};
+    if (error == -ETIMEDOUT && bell.page && bell_is_stale(bell)) {
+        bell_close(reader.waiting.bell);
+        silence.has_lasted = false;
+    }
+    if (int found = look(reader); found != 0) { return found; }
+    return error == -EINTR ? -EINTR : 0;
+}
+
+int sleep_until_news(Reader &reader, const Deadline &deadline) {
+    uint64_t begin = os::operations.clock_fine();
+    int found = 0;
+    Silence silence;
+    while (found == 0) {
+        found = look_for_end(reader);
+        if (found == 0 && deadline.left(slice_ns) == 0) { return 0; }
+        if (found == 0) { found = sleep_once(reader, silence, deadline); }
+    }
+    adapt_spin(reader.waiting, os::operations.clock_fine() - begin);
+    return found;
+}
+
+// ---- descriptors ------------------------------------------------------------------------------------------------------------------
+
+// Asks the writer to tell of its next commit. False: it may not hear of that for a while.
+bool ask_to_be_told(Reader &reader) {
+    const Bell &bell = reader.waiting.bell;
+    if (!bell.page || !bell.is_writable) { return false; }
+    announce_sleep(bell.page->watchers);
+    return pay_for_writer(reader);
+}
+
+// When the descriptor becomes readable by itself. `word`: the bell's, from before the look.
+uint64_t next_alarm(Waiting &waiting, int found, bool is_heard, uint32_t word) {
+    if (found == 1) { return 0; }
+    if (is_heard) { return slice_ns; }
+    uint64_t now = os::operations.clock_fine();
+    if (waiting.silent_since == 0 || waiting.silent_word != word) {
+        waiting.silent_word = word;
+        waiting.silent_since = now;
+    }
+    return now - waiting.silent_since >= unheard_slice_ns ? slice_ns : unheard_slice_ns;
+}
+
+} // namespace
+
+// ---- readers ----------------------------------------------------------------------------------------------------------------------
+
+void waiting_begin(Waiting &waiting) {
+    waiting = Waiting{};
+    waiting.watch = {-1, -1, -1};
+    waiting.spin_ns = most_spin_ns;
+}
+
+void waiting_end(Waiting &waiting, bool is_own) {
+    if (!is_own && waiting.bell.is_writable) { waiting.bell.page = nullptr; } // a forked child does not have it
+    bell_close(waiting.bell);
+    if (waiting.has_watch) { os::operations.watch_close(&waiting.watch); }
+    waiting.has_watch = false;
+}
+
+int wait_note_newest(Reader &reader) {
+    constexpr int tries = 64; // each one in vain costs the writer a compaction
+    for (int i = 0; i < tries; ++i) {
+        uint64_t current = observe_current(reader.area.control->current);
+        const SegmentHeader *header = nullptr;
+        int error = map_current(reader, current, header);
+        if (error == -ESTALE) { continue; }
+        if (error != 0) { return error; }
+        reader.waiting.seen_current = current;
+        reader.waiting.seen_hint = observe_hint(header->hint);
+        return 0;
+    }
+    return control_is_stale(reader.area) ? -ESTALE : -EAGAIN;
+}
+
+int reader_wait(Reader &reader, int64_t timeout_ns) {
+    if (int found = look(reader); found != 0) { return found; }
+    Deadline deadline(timeout_ns);
+    uint64_t spin_ns = timeout_ns == 0 ? 0 : deadline.left(reader.waiting.spin_ns);
+    if (spin(spin_ns, [&] { return has_news(reader); })) {
+        if (int found = look(reader); found != 0) {
+            reader.waiting.spin_ns = most_spin_ns;
+            return found;
+        }
+    }
+    return sleep_until_news(reader, deadline);
+}
+
+int reader_get_fd(Reader &reader) {
+    Waiting &waiting = reader.waiting;
+    if (waiting.has_watch) { return waiting.watch.fd; }
+    find_bell(reader);
+    os::Watch watch;
+    int error = os::operations.watch_open(waiting.bell.fd, &watch);
+    if (error < 0) { return error; }
+    error = os::operations.watch_alarm(&watch, 0); // the first dispatch finds out what there is
+    if (error < 0) {
+        os::operations.watch_close(&watch);
+        return error;
+    }
+    waiting.watch = watch;
+    waiting.has_watch = true;
+    return watch.fd;
+}
+
+int reader_dispatch(Reader &reader) {
+    Waiting &waiting = reader.waiting;
+    if (waiting.has_watch) { os::operations.watch_drain(&waiting.watch); }
+    uint32_t word = load_bell_word(word_to_sleep_on(reader));
+    int found = look(reader);
+    bool is_heard = false;
+    if (found == 0) {
+        is_heard = ask_to_be_told(reader);
+        found = look(reader);
+    }
+    if (found == 0) { found = look_for_end(reader); }
+    if (!waiting.has_watch) { return found; }
+    int error = os::operations.watch_alarm(&waiting.watch, next_alarm(waiting, found, is_heard, word));
+    return error < 0 && found == 0 ? error : found;
+}
+
+int writer_alive(const speculo_area &area) {
+    int alive = liveness_query(area.area);
+    return alive >= 0 && area.role == Role::writer ? 1 : alive; // one's own lock is no other's
+}
+
+// ---- lossless areas -----------------------------------------------------------------------------------------------------------------
+
+void tell_writer_of_room(Reader &reader) {
+    if (fork_count() != reader.forks) { return; } // a forked child leaves nothing, and has no bell
+    if (!is_lossless(reader.area)) { return; }
+    find_bell(reader);
+    const Bell &bell = reader.waiting.bell;
+    full_fence();
+    if (!bell.page || !is_flag_set(bell.page->writer_waits)) { return; }
+    if (bell.is_writable) { bump_word(bell.page->room); }
+    os::operations.wake(address_of(bell.page->room), 1);
+}
+
+int writer_wait(Writer &writer, int64_t timeout_ns) {
+    BellPage &page = *writer.ringer.bell.page;
+    Deadline deadline(timeout_ns);
+    if (compact_has_room(writer) || spin(deadline.left(most_spin_ns), [&] { return compact_has_room(writer); })) { return 1; }
+    for (;;) {
+        if (control_is_stale(writer.area)) { return -ESTALE; }
+        uint32_t seen = load_bell_word(page.room);
+        announce_sleep(page.writer_waits);
+        full_fence();
+        bool has_room = compact_has_room(writer);
+        uint64_t ns = deadline.left(writer.ringer.is_public ? unheard_slice_ns : slice_ns);
+        int error = has_room || ns == 0 ? 0 : os::operations.sleep_on(address_of(page.room), seen, ns);
+        clear_flag(page.writer_waits);
+        if (has_room || compact_has_room(writer)) { return 1; }
+        if (ns == 0) { return 0; }
+        if (error == -EINTR) { return -EINTR; }
+    }
+}
+
+} // namespace speculo::core

@@ -1,0 +1,433 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Waiting, seen from one process: what the calls say and when, and that no commit falls between a look and a sleep. Commits are made
+// at chosen moments by hooks in the table of operations.
+#include "wait.hpp"
+
+#include <gtest/gtest.h>
+
+#include <cerrno>
+#include <csignal>
+#include <functional>
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/time.h>
+
+#include "child.hpp"
+#include "faults.hpp"
+#include "probe.hpp"
+#include "reader.hpp"
+#include "writing.hpp"
+
+namespace {
+
+using namespace speculo;
+using namespace speculo::test;
+using Ids = std::vector<uint64_t>;
+
+constexpr uint64_t small = 64 << 10; // capacity
+constexpr int64_t soon = 20 * int64_t(ms);
+constexpr int64_t long_enough = 20000 * int64_t(ms);
+
+// Runs something right before an operation, once.
+class Before {
+public:
+    using Action = std::function<void()>;
+
+    static void sleeping(Action action) {
+        set(std::move(action));
+        real_sleep_ = os::operations.sleep_on;
+        os::operations.sleep_on = [](const uint32_t *word, uint32_t expected, uint64_t timeout_ns) {
+            run();
+            last_ = real_sleep_(word, expected, timeout_ns);
+            return last_;
+        };
+    }
+    static void barrier(Action action) {
+        set(std::move(action));
+        real_barrier_ = os::operations.barrier;
+        os::operations.barrier = [] {
+            run();
+            return real_barrier_();
+        };
+    }
+    static int last_sleep() { return last_; }
+
+private:
+    static void set(Action action) { action_ = std::move(action); }
+    static void run() {
+        if (Action action = std::exchange(action_, nullptr)) { action(); }
+    }
+
+    static inline Action action_;
+    static inline int (*real_sleep_)(const uint32_t *, uint32_t, uint64_t);
+    static inline int (*real_barrier_)();
+    static inline int last_;
+};
+
+class Wait : public testing::Test {
+protected:
+    Wait() : before_(os::operations) {}
+    ~Wait() override { os::operations = before_; }
+
+    bool is_readable(int fd) {
+        pollfd one = {fd, POLLIN, 0};
+        return poll(&one, 1, 0) == 1;
+    }
+    // What a reader has to be told once of a writer that is gone. (Without range locks nobody knows of it.)
+    static int gone() { return os::has_range_locks ? -EPIPE : 0; }
+
+    os::Operations before_;
+    AreaName name_;
+    Handle writer_ = make_area(name_, small);
+    Handle reader_ = open_reader(name_);
+};
+
+// ---- what is said ---------------------------------------------------------------------------------------------------------------
+
+TEST_F(Wait, says_1_as_long_as_there_is_something_to_read) {
+    EXPECT_EQ(speculo_wait(reader_, 0), 0);
+    commit_chunk(writer_, "a");
+    EXPECT_EQ(speculo_wait(reader_, 0), 1);
+    EXPECT_EQ(speculo_wait(reader_, -1), 1);
+    EXPECT_EQ(ids_of(read_all(reader_)), (Ids{1}));
+    EXPECT_EQ(speculo_wait(reader_, 0), 0);
+    EXPECT_EQ(speculo_wait(reader_, soon), 0);
+}
+
+TEST_F(Wait, never_ends_before_its_time) {
+    for (int64_t timeout : {int64_t(1), soon, 300 * int64_t(ms)}) { // longer than a slice, too
+        uint64_t begin = os::operations.clock_fine();
+        EXPECT_EQ(speculo_wait(reader_, timeout), 0);
+        EXPECT_GE(os::operations.clock_fine() - begin, uint64_t(timeout));
+    }
+}
+
+TEST_F(Wait, passes_what_is_hidden) {
+    uint64_t id = commit_chunk(writer_, "a");
+    EXPECT_EQ(speculo_chunk_obsolete(writer_, id), 0);
+    commit(writer_);
+    EXPECT_EQ(speculo_wait(reader_, 0), 0);
+    commit_chunk(writer_, "b");
+    EXPECT_EQ(speculo_wait(reader_, 0), 1);
+    std::vector<Seen> all = read_all(reader_);
+    EXPECT_EQ(ids_of(all), (Ids{2}));
+}
+
+TEST_F(Wait, keeps_the_last_view_valid_across_segments) {
+    commit_chunk(writer_, "first");
+    speculo_chunk view;
+    ASSERT_EQ(speculo_read_next(reader_, &view), 1);
+    for (int i = 0; i < 10; ++i) {
+        fill_segment(writer_, 1000, transient());
+        compact_now(writer_);
+        EXPECT_EQ(speculo_wait(reader_, 0), 1);
+        EXPECT_EQ(seen(view).payload, "first");
+    }
+    ASSERT_EQ(speculo_chunk_hold(reader_, &view), 0);
+    read_all(reader_);
+    EXPECT_EQ(seen(view).payload, "first");
+    speculo_chunk_release(&view);
+}
+
+TEST_F(Wait, of_a_writer_whose_area_is_not_lossless_is_EINVAL) {
+    EXPECT_EQ(speculo_wait(writer_, 0), -EINVAL);
+    EXPECT_EQ(speculo_area_get_fd(writer_), -EINVAL);
+    EXPECT_EQ(speculo_area_dispatch(writer_), -EINVAL);
+}
+
+TEST_F(Wait, damaged_area_goes_first) {
+    commit_chunk(writer_, "a");
+    core::put(current_segment(name_).frame_of(1).id_flags, uint64_t(0));
+    EXPECT_EQ(speculo_wait(reader_, -1), -EBADMSG);
+    EXPECT_EQ(speculo_wait(reader_, -1), -EBADMSG); // until a seek
+}
+
+// ---- the writer's end -----------------------------------------------------------------------------------------------------------
+
+TEST_F(Wait, P12_end_of_the_writer_is_told_once_when_all_is_read) {
+    commit_chunk(writer_, "a");
+    writer_.close();
+    EXPECT_EQ(speculo_wait(reader_, -1), 1);
+    read_all(reader_);
+    EXPECT_EQ(speculo_wait(reader_, os::has_range_locks ? -1 : 0), gone());
+    EXPECT_EQ(speculo_wait(reader_, soon), 0); // waits for a later one
+    writer_ = open_writer(name_);
+    EXPECT_EQ(speculo_wait(reader_, 0), 0);
+    commit_chunk(writer_, "b");
+    EXPECT_EQ(speculo_wait(reader_, -1), 1);
+    writer_.close();
+    EXPECT_EQ(speculo_wait(reader_, -1), 1);
+    read_all(reader_);
+    EXPECT_EQ(speculo_wait(reader_, soon), gone());
+}
+
+TEST_F(Wait, late_reader_is_told_of_a_writer_that_was_gone_before) {
+    writer_.close();
+    for (uint32_t flags : {0u, SPECULO_OPEN_NO_CURSOR, SPECULO_OPEN_AT_END}) {
+        Handle late = open_reader(name_, flags);
+        EXPECT_EQ(speculo_wait(late, soon), gone());
+        EXPECT_EQ(speculo_wait(late, soon), 0);
+    }
+}
+
+TEST_F(Wait, removed_area_is_ESTALE_when_all_is_read) {
+    commit_chunk(writer_, "a");
+    writer_.close();
+    ASSERT_EQ(speculo_area_remove(name_.c_str()), 0);
+    EXPECT_EQ(speculo_wait(reader_, -1), 1);
+    read_all(reader_);
+    EXPECT_EQ(speculo_wait(reader_, -1), -ESTALE);
+    EXPECT_EQ(speculo_area_dispatch(reader_), -ESTALE);
+}
+
+TEST_F(Wait, writer_alive_tells_of_the_role) {
+    int alive = os::has_range_locks ? 1 : -EOPNOTSUPP, none = os::has_range_locks ? 0 : -EOPNOTSUPP;
+    EXPECT_EQ(speculo_area_writer_alive(reader_), alive);
+    EXPECT_EQ(speculo_area_writer_alive(writer_), alive);
+    writer_.close();
+    EXPECT_EQ(speculo_area_writer_alive(reader_), none);
+}
+
+// ---- without a cursor -----------------------------------------------------------------------------------------------------------
+
+TEST_F(Wait, without_a_cursor_tells_of_a_commit_since_the_last_wait) {
+    commit_chunk(writer_, "before");
+    Handle keys = open_reader(name_, SPECULO_OPEN_NO_CURSOR);
+    EXPECT_EQ(speculo_wait(keys, 0), 0);
+    for (int i = 0; i < 3; ++i) {
+        commit_key(writer_, "k", "v");
+        EXPECT_EQ(speculo_wait(keys, -1), 1);
+        EXPECT_EQ(speculo_wait(keys, 0), 0);
+    }
+    for (int i = 0; i < 7; ++i) {
+        compact_now(writer_);
+        commit_key(writer_, "k", std::to_string(i));
+        EXPECT_EQ(speculo_wait(keys, -1), 1);
+        EXPECT_EQ(value_of(keys, "k"), std::to_string(i));
+        EXPECT_EQ(speculo_wait(keys, 0), 0);
+    }
+}
+
+// ---- no wake-up is lost -----------------------------------------------------------------------------------------------------------
+
+TEST_F(Wait, P12_commit_between_the_last_look_and_the_sleep_ends_the_sleep) {
+    for (uint32_t flags : {0u, SPECULO_OPEN_NO_CURSOR}) {
+        Handle reader = open_reader(name_, flags | (flags ? 0 : SPECULO_OPEN_AT_END));
+        Before::sleeping([&] { commit_chunk(writer_, "a"); });
+        EXPECT_EQ(speculo_wait(reader, long_enough), 1);
+        EXPECT_EQ(Before::last_sleep(), os::has_range_locks ? -EAGAIN : 0); // it did not even begin
+        os::operations = before_;
+    }
+}
+
+TEST_F(Wait, P12_commit_between_flag_and_last_look_is_seen) {
+    bool was_asked = false;
+    Before::barrier([&] {
+        was_asked = true;
+        commit_chunk(writer_, "a");
+    });
+    EXPECT_EQ(speculo_wait(reader_, os::has_range_locks ? -1 : soon), os::has_range_locks ? 1 : 0);
+    EXPECT_EQ(was_asked, os::has_range_locks);
+}
+
+TEST_F(Wait, P12_compaction_before_the_sleep_hides_no_commit) {
+    Before::sleeping([&] {
+        compact_now(writer_);
+        commit_chunk(writer_, "in the next segment");
+    });
+    EXPECT_EQ(speculo_wait(reader_, long_enough), 1);
+    EXPECT_EQ(ids_of(read_all(reader_)), (Ids{1}));
+}
+
+TEST_F(Wait, P12_takeover_rings) {
+    Before::sleeping([&] {
+        writer_.close();
+        writer_ = open_writer(name_);
+        commit_chunk(writer_, "a");
+    });
+    EXPECT_EQ(speculo_wait(reader_, long_enough), 1);
+}
+
+TEST_F(Wait, signal_handler_ends_it) {
+    static volatile sig_atomic_t ran;
+    for (int flags : {0, SA_RESTART}) {
+        int status = run_in_child([&] {
+            Handle reader = open_reader(name_);
+            ran = 0;
+            struct sigaction action = {};
+            action.sa_handler = [](int) { ran = 1; };
+            action.sa_flags = flags;
+            sigaction(SIGALRM, &action, nullptr);
+            itimerval timer = {{0, 5000}, {0, 5000}}; // again and again: the first one may come before the sleep
+            setitimer(ITIMER_REAL, &timer, nullptr);
+            int result = speculo_wait(reader, -1);
+            return result == -EINTR && ran ? 0 : 1;
+        });
+        EXPECT_EQ(status, 0);
+    }
+}
+
+// ---- lossless areas -----------------------------------------------------------------------------------------------------------------
+
+class WaitLossless : public Wait {
+protected:
+    void SetUp() override {
+        AreaOptions options(small);
+        options.flags = SPECULO_AREA_LOSSLESS;
+        int error = try_open(lossless_, SPECULO_OPEN_WRITE | SPECULO_OPEN_CREATE, &options);
+        ASSERT_EQ(error, os::has_range_locks ? 0 : -EOPNOTSUPP);
+        if (error < 0) { return; }
+        writer = open_area(lossless_, SPECULO_OPEN_WRITE);
+        reader = open_reader(lossless_);
+    }
+    // Until cursors are in the way.
+    void fill() {
+        while (try_alloc(writer, 1000, transient()) == 0) { commit(writer); }
+        EXPECT_EQ(try_alloc(writer, 1000, transient()), -EAGAIN);
+    }
+    // Leaves the reader's first segment.
+    void leave() {
+        speculo_chunk chunk;
+        uint64_t before = static_cast<core::Reader *>(static_cast<speculo_area *>(reader))->cursor.segment->generation;
+        do {
+            ASSERT_EQ(speculo_read_next(reader, &chunk), 1);
+        } while (static_cast<core::Reader *>(static_cast<speculo_area *>(reader))->cursor.segment->generation == before);
+    }
+
+    AreaName lossless_;
+    Handle writer, reader;
+};
+
+TEST_F(WaitLossless, writer_waits_until_a_cursor_has_left) {
+    if (!writer) { return; }               // refused: SetUp has seen it
+    EXPECT_EQ(speculo_wait(writer, 0), 1); // nothing was refused
+    fill();
+    EXPECT_EQ(speculo_wait(writer, 0), 0);
+    EXPECT_EQ(speculo_wait(writer, soon), 0);
+    leave();
+    EXPECT_EQ(speculo_wait(writer, -1), 1);
+    EXPECT_EQ(try_alloc(writer, 1000, transient()), 0);
+    EXPECT_EQ(speculo_wait(writer, -1), 1);
+}
+
+TEST_F(WaitLossless, P12_reader_that_leaves_between_the_last_try_and_the_sleep_ends_the_sleep) {
+    if (!writer) { return; }
+    fill();
+    Before::sleeping([&] { leave(); });
+    EXPECT_EQ(speculo_wait(writer, long_enough), 1);
+    EXPECT_EQ(Before::last_sleep(), -EAGAIN);
+}
+
+TEST_F(WaitLossless, reader_that_waits_at_the_end_of_a_segment_leaves_it) {
+    if (!writer) { return; }
+    for (int i = 0; i < 10; ++i) {
+        compact_now(writer);
+        EXPECT_EQ(speculo_wait(reader, 0), 0);
+    }
+    EXPECT_EQ(speculo_area_dispatch(reader), 0);
+}
+
+TEST_F(WaitLossless, removed_area_ends_it) {
+    if (!writer) { return; }
+    fill();
+    for (const std::string &file : lossless_.files()) { unlink((std::string(area_directory()) + "/" + file).c_str()); }
+    EXPECT_EQ(speculo_wait(writer, -1), -ESTALE);
+}
+
+// ---- descriptors --------------------------------------------------------------------------------------------------------------------
+
+class Descriptor : public Wait {
+protected:
+    int fd_ = speculo_area_get_fd(reader_);
+
+    // Within the time that the variant needs.
+    bool becomes_readable() {
+        pollfd one = {fd_, POLLIN, 0};
+        return poll(&one, 1, 20000) == 1;
+    }
+};
+
+TEST_F(Descriptor, P12_is_readable_from_a_commit_until_all_is_read_and_dispatched) {
+    ASSERT_GE(fd_, 0);
+    EXPECT_EQ(speculo_area_get_fd(reader_), fd_);
+    EXPECT_EQ(fcntl(fd_, F_GETFD) & FD_CLOEXEC, FD_CLOEXEC);
+    EXPECT_TRUE(is_readable(fd_)); // whoever begins is to look first
+    EXPECT_EQ(speculo_area_dispatch(reader_), 0);
+    EXPECT_FALSE(is_readable(fd_));
+    for (uint64_t id = 1; id <= 5; ++id) {
+        commit_chunk(writer_, "a");
+        EXPECT_TRUE(becomes_readable());
+        EXPECT_EQ(speculo_area_dispatch(reader_), 1);
+        EXPECT_TRUE(becomes_readable()); // not all is read
+        EXPECT_EQ(ids_of(read_all(reader_)), (Ids{id}));
+        EXPECT_EQ(speculo_area_dispatch(reader_), 0);
+        EXPECT_FALSE(is_readable(fd_));
+    }
+}
+
+TEST_F(Descriptor, commit_before_the_dispatch_is_not_forgotten) {
+    EXPECT_EQ(speculo_area_dispatch(reader_), 0);
+    commit_chunk(writer_, "a");
+    read_all(reader_);
+    commit_chunk(writer_, "b"); // after the last read, before the drain
+    EXPECT_EQ(speculo_area_dispatch(reader_), 1);
+    EXPECT_TRUE(becomes_readable());
+}
+
+TEST_F(Descriptor, writer_tells_it_only_when_asked) {
+    EXPECT_EQ(speculo_area_dispatch(reader_), 0);
+    Faults faults;
+    for (int i = 0; i < 10; ++i) { commit_chunk(writer_, "a"); }
+    EXPECT_EQ(faults.calls(Site::touch), 1u);
+    EXPECT_EQ(faults.calls(Site::wake), 0u);
+}
+
+TEST_F(Descriptor, end_of_the_writer_is_told_once) {
+    EXPECT_EQ(speculo_area_dispatch(reader_), 0);
+    writer_.close();
+    EXPECT_TRUE(becomes_readable());
+    EXPECT_EQ(speculo_area_dispatch(reader_), gone());
+    EXPECT_EQ(speculo_area_dispatch(reader_), 0);
+}
+
+TEST_F(Descriptor, used_up_instances_leave_waiting_as_it_is) {
+    commit_chunk(writer_, "the first one needs memory for its record");
+    Faults faults;
+    Handle reader = open_reader(name_, SPECULO_OPEN_AT_END);
+    faults.fail_from(Site::watch_open, 1, EMFILE);
+    EXPECT_EQ(speculo_area_get_fd(reader), -EMFILE);
+    faults.heal();
+    Before::sleeping([&] { commit_chunk(writer_, "a"); });
+    EXPECT_EQ(speculo_wait(reader, long_enough), 1);
+    EXPECT_EQ(speculo_area_dispatch(reader), 1);
+    reader.close();
+    EXPECT_EQ(faults.leaks(), "");
+}
+
+TEST_F(Descriptor, nothing_of_it_is_left_after_close) {
+    Faults faults;
+    Handle reader = open_reader(name_);
+    int fd = speculo_area_get_fd(reader);
+    EXPECT_EQ(speculo_wait(reader, 1), 0);
+    reader.close();
+    EXPECT_EQ(fcntl(fd, F_GETFD), -1);
+    EXPECT_EQ(faults.leaks(), "");
+}
+
+TEST_F(Descriptor, child_that_closes_its_copy_disturbs_nothing) {
+    EXPECT_EQ(speculo_area_dispatch(reader_), 0);
+    int status = run_in_child([&] {
+        bool is_refused = speculo_wait(reader_, 0) == -ECHILD && speculo_area_get_fd(reader_) == -ECHILD &&
+                          speculo_area_dispatch(reader_) == -ECHILD && speculo_area_writer_alive(reader_) == -ECHILD;
+        reader_.close();
+        writer_.close();
+        return is_refused ? 0 : 1;
+    });
+    EXPECT_EQ(status, 0);
+    commit_chunk(writer_, "a");
+    EXPECT_TRUE(becomes_readable());
+    EXPECT_EQ(speculo_area_dispatch(reader_), 1);
+}
+
+} // namespace
