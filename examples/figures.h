@@ -99,9 +99,10 @@ static inline int figures_is_whole(const struct figures_whole *whole) {
     return whole->strangers == 0 && whole->blocks == whole->expected && whole->newest_sample <= whole->round;
 }
 
-/* What host.c asks of a plugin: a symbol `figures_plugin` of this type. Each call but close leaves a line in `text`. */
+/* What host.c asks of a plugin: a symbol `figures_plugin` of this type. Calls with a `text` leave a line there. */
 struct figures_plugin {
     int (*open)(const char *area, char *text, size_t size); /* 1 open, 0 the area is not there yet, -1 failed */
+    int (*descriptor)(void);                                /* readable when there is something for `step`; -1 none */
     int (*step)(char *text, size_t size);                   /* read what is new: 1 all is well, 0 the area is gone, -1 failed */
     int (*result)(char *text, size_t size);                 /* 1 nothing was lost or mixed, 0 something was */
     void (*close)(void);

@@ -123,12 +123,15 @@ bool step(follower &self, speculo::reader &reader) {
 bool run(follower &self) {
     speculo::reader reader = wait_for(self);
     self.times.since = console_now();
-    for (bool last = false; !last; console_sleep(last ? 0 : 5)) {
+    bool last = false;
+    while (!last) {
         last = console_is_over(&self.times) != 0;
         if (!step(self, reader)) {
             console_say("follow-cpp: area '%s' was removed, and all of it is read", self.name.c_str());
             break;
         }
+        std::error_code ec; // such as "a signal handler ran", or "the writer is gone": another may come
+        if (!last) { reader.wait(std::chrono::milliseconds(100), ec); }
     }
     return conclude(self);
 }

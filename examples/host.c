@@ -9,6 +9,7 @@
 
 #include <dlfcn.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -55,7 +56,8 @@ static int run(struct host *host, const struct figures_plugin *plugin) {
             } else
                 console_say("host: %s", text);
         }
-        if (!last) console_sleep(5);
+        struct pollfd ready = {plugin->descriptor(), POLLIN, 0};
+        if (!last) poll(&ready, 1, 100);
     } while (state == 1 && !last);
 
     if (state < 0)

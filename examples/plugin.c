@@ -76,8 +76,14 @@ static int look_up(void) {
     return got < 0 ? got : 0;
 }
 
+static int plugin_descriptor(void) {
+    int fd = speculo_area_get_fd(plugin.area);
+    return fd < 0 ? -1 : fd;
+}
+
 static int plugin_step(char *text, size_t size) {
     int error = read_stream();
+    speculo_area_dispatch(plugin.area); /* the descriptor is to tell of what comes from here on */
     if (error == 0) error = look_up();
     if (error == -ESTALE) return fail(error, text, size) + 1; /* 0: the area is gone */
     if (error < 0) return fail(error, text, size);
@@ -109,4 +115,4 @@ static void plugin_close(void) {
     plugin.area = speculo_area_close(plugin.area);
 }
 
-const struct figures_plugin figures_plugin = {plugin_open, plugin_step, plugin_result, plugin_close};
+const struct figures_plugin figures_plugin = {plugin_open, plugin_descriptor, plugin_step, plugin_result, plugin_close};
