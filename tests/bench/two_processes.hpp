@@ -97,11 +97,12 @@ struct Row {
     std::string name;
     std::vector<double> ns;
 
-    double median() const {
+    double quantile(double share) const {
         std::vector<double> sorted = ns;
         std::sort(sorted.begin(), sorted.end());
-        return sorted[sorted.size() / 2];
+        return sorted[size_t(double(sorted.size()) * share)];
     }
+    double median() const { return quantile(0.5); }
     double least() const { return *std::min_element(ns.begin(), ns.end()); }
 };
 
@@ -111,6 +112,16 @@ inline void print(const char *title, const std::vector<Row> &rows) {
     for (const Row &row : rows) {
         std::printf("  %-34s %12.1f %12.1f %8.2fx %8.2fx\n", row.name.c_str(), row.median(), row.least(),
                     row.median() / rows[0].median(), row.least() / rows[0].least());
+    }
+}
+
+// For times of which each is one of its own, such as latencies: all of them count, also the longest.
+inline void print_quantiles(const char *title, const std::vector<Row> &rows) {
+    std::printf("\n%s\n  %-42s %12s %12s %9s %9s\n", title, "", "median ns", "p99 ns", "ratio", "of p99");
+    for (const Row &row : rows) {
+        double limit = rows[0].median(), late = rows[0].quantile(0.99);
+        std::printf("  %-42s %12.0f %12.0f %8.2fx %8.2fx\n", row.name.c_str(), row.median(), row.quantile(0.99),
+                    row.median() / limit, row.quantile(0.99) / late);
     }
 }
 
