@@ -68,6 +68,29 @@ TEST(Faults, stand_before_every_operation) {
     }
 }
 
+// ---- while it fails ----
+
+// The reader comes from a segment that has lost its name; the next one is pinned, and is to be replaced.
+TEST(Faults, P9_readers_still_enter_a_segment_that_could_not_be_replaced) {
+    Faults faults;
+    AreaName name;
+    AreaOptions options(64 << 10);
+    Handle writer = make_area(name, options);
+    commit_chunk(writer, "first");
+    Handle behind = open_reader(name);
+    EXPECT_EQ(read_all(behind).size(), 1u);
+    compact_now(writer);
+    commit_chunk(writer, "only here", transient());
+    Handle pin = open_reader(name);
+    for (int i = 0; i < 2; ++i) { compact_now(writer); }
+    faults.fail_from(Site::create_unnamed, faults.calls(Site::create_unnamed) + 1, ENOMEM);
+    EXPECT_EQ(speculo_area_compact(writer), -ENOMEM);
+    EXPECT_EQ(ids_of(read_all(behind)), (Ids{2}));
+    EXPECT_EQ(info_of(behind).jumps, 0u);
+    faults.heal();
+    compact_now(writer);
+}
+
 // ---- what happens once in a process ----
 
 int open_first() {
