@@ -19,7 +19,10 @@ namespace speculo::test {
 // Reading a pipe, as peers do between two commands, is no wait.
 inline bool is_call_a_wait(long call) {
     constexpr std::array waits = {
-        SYS_futex,  SYS_clock_nanosleep, SYS_ppoll, SYS_epoll_pwait,
+        SYS_futex,
+        SYS_clock_nanosleep,
+        SYS_ppoll,
+        SYS_epoll_pwait,
 #if defined(SYS_nanosleep)
         SYS_nanosleep,
 #endif
@@ -65,9 +68,7 @@ inline size_t count_asleep(pid_t pid) {
     size_t count = 0;
     DIR *stream = opendir(tasks.c_str());
     if (!stream) { return 0; }
-    while (const dirent *entry = readdir(stream)) {
-        count += entry->d_name[0] != '.' && is_asleep(tasks + "/" + entry->d_name);
-    }
+    while (const dirent *entry = readdir(stream)) { count += entry->d_name[0] != '.' && is_asleep(tasks + "/" + entry->d_name); }
     closedir(stream);
     return count;
 }

@@ -48,7 +48,8 @@ private:
 class SharedNumber {
 public:
     SharedNumber()
-        : number_(static_cast<uint64_t *>(mmap(nullptr, sizeof(uint64_t), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0))) {}
+        : number_(static_cast<uint64_t *>(
+              mmap(nullptr, sizeof(uint64_t), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0))) {}
     ~SharedNumber() { munmap(number_, sizeof(uint64_t)); }
     SharedNumber(const SharedNumber &) = delete;
     SharedNumber &operator=(const SharedNumber &) = delete;

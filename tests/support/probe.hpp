@@ -12,9 +12,7 @@ namespace speculo::test {
 // One segment object, as it was when the probe was made; it stays reachable when its name is gone.
 class SegmentProbe {
 public:
-    SegmentProbe(core::Area &area, uint32_t slot) {
-        EXPECT_EQ(core::segment_adopt(area, slot, &segment_), 0);
-    }
+    SegmentProbe(core::Area &area, uint32_t slot) { EXPECT_EQ(core::segment_adopt(area, slot, &segment_), 0); }
     ~SegmentProbe() {
         if (segment_) { core::segment_free(segment_); }
     }
@@ -58,7 +56,9 @@ public:
     // The end, or the place of END.
     uint32_t end() const {
         uint32_t end = 0;
-        EXPECT_EQ(core::find_end(map(), core::first_place, [](void *) { return 0; }, nullptr, end), 0);
+        EXPECT_EQ(core::find_end(
+                      map(), core::first_place, [](void *) { return 0; }, nullptr, end),
+                  0);
         return end;
     }
 

@@ -155,8 +155,10 @@ inline bool operator==(const Seen &a, const Seen &b) { return a.id == b.id && a.
 
 inline Seen seen(const speculo_chunk &chunk) {
     std::string key = chunk.key ? std::string(static_cast<const char *>(chunk.key), chunk.key_size) : std::string();
-    return {chunk.id,      std::string(static_cast<const char *>(chunk.data), chunk.size), key,      chunk.flags,
-            chunk.skipped, reinterpret_cast<uintptr_t>(chunk.data),                        chunk.tag};
+    return {chunk.id,      std::string(static_cast<const char *>(chunk.data), chunk.size),
+            key,           chunk.flags,
+            chunk.skipped, reinterpret_cast<uintptr_t>(chunk.data),
+            chunk.tag};
 }
 
 inline std::vector<Seen> read_all(speculo_area *reader) {
