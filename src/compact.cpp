@@ -342,7 +342,7 @@ int compact(Writer &writer, const Room &request) {
     WriterSegment *next = nullptr;
     int error = take_segment_for(writer, total, &next);
     writer.is_refused = error == -EAGAIN;
-    if (error < 0) { return error; }
+    if (error != 0) { return error; }
     count_quiet(writer, total.bytes());
     segment_clear(*next);
     Copy copy{*next};
