@@ -3,146 +3,34 @@
 //   a commit      with nobody asleep, beside a bare log; with a thousand asleep, beside a bare futex with as many
 //   a wake-up     of a reader that sleeps, beside a bare futex, and a bare eventfd in an epoll set
 //   a round trip  of two processes that both wait, beside two that both poll
-// Pauses between messages are random and spent with looking at the clock, so that the writer's core is awake and the reader's is not.
-#include <cerrno>
+// Pauses between messages are random and spent with looking at the clock: the writer's core is awake, the reader's is not.
 #include <climits>
 #include <cstring>
 #include <thread>
 
 #include <linux/futex.h>
-#include <poll.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 
-#include <speculo/speculo.h>
-
-#include "two_processes.hpp"
+#include "ends.hpp"
 
 namespace {
 
 using bench::check;
 using bench::now_ns;
+using bench::Pauses;
+using bench::payload;
+using bench::ReaderEnd;
 using bench::Row;
+using bench::WriterEnd;
 
 constexpr int repetitions = 7;
 constexpr uint32_t nobody = 65534;
-constexpr size_t payload = 64;
 
-// ---- both sides -----------------------------------------------------------------------------------------------------------------
-
-struct AreaOptions : speculo_area_options {
-    AreaOptions() : speculo_area_options{} { struct_size = sizeof(speculo_area_options); }
-};
-
-class WriterEnd {
-public:
-    explicit WriterEnd(uint32_t mode = 0600, const char *suffix = "")
-        : name_("speculo-bench-" + std::to_string(getppid()) + suffix + std::to_string(getpid())) {
-        AreaOptions options;
-        options.mode = mode;
-        options.prefault = 4 << 20; // more than all there is
-        check_code(speculo_area_open(name_.c_str(), SPECULO_OPEN_WRITE | SPECULO_OPEN_CREATE, &options, &area_));
-        for (int i = 0; i < 100000; ++i) { send(0); } // around all segments
-    }
-    ~WriterEnd() {
-        speculo_area_close(area_);
-        speculo_area_remove(name_.c_str());
-    }
-    WriterEnd(const WriterEnd &) = delete;
-
-    static void check_code(int error) { check(error >= 0, speculo_strerror(error)); }
-    const char *name() const { return name_.c_str(); }
-
-    uint64_t *alloc() {
-        speculo_chunk_options options = {};
-        options.struct_size = sizeof options;
-        options.flags = SPECULO_CHUNK_TRANSIENT;
-        void *data;
-        check_code(speculo_chunk_alloc(area_, payload, &options, &data, nullptr));
-        return static_cast<uint64_t *>(data);
-    }
-    void commit() { speculo_commit(area_); }
-    void send(uint64_t number) {
-        uint64_t *words = alloc();
-        for (size_t i = 0; i < payload / sizeof number; ++i) { words[i] = number; }
-        commit();
-    }
-
-private:
-    std::string name_;
-    speculo_area *area_ = nullptr;
-};
-
-class ReaderEnd {
-public:
-    void open(const char *name) {
-        AreaOptions options;
-        options.flags = SPECULO_AREA_TRUST_UID; // root's; that of the same uid as well
-        WriterEnd::check_code(speculo_area_open(name, SPECULO_OPEN_AT_END, &options, &area_));
-    }
-    ~ReaderEnd() { speculo_area_close(area_); }
-
-    bool next(uint64_t &number) {
-        speculo_chunk chunk;
-        int found = speculo_read_next(area_, &chunk);
-        WriterEnd::check_code(found);
-        if (found == 1) { std::memcpy(&number, chunk.data, sizeof number); }
-        return found == 1;
-    }
-    void wait() { WriterEnd::check_code(speculo_wait(area_, -1)); }
-
-    uint64_t receive() {
-        uint64_t number = 0;
-        while (!next(number)) { wait(); }
-        return number;
-    }
-    uint64_t receive_by_poll() {
-        uint64_t number = 0;
-        while (!next(number)) { bench::pause(); }
-        return number;
-    }
-    // As the header tells programs with an event loop to do.
-    uint64_t receive_by_descriptor() {
-        uint64_t number = 0;
-        while (!next(number)) {
-            if (dispatch() == 1) { continue; }
-            pollfd readable = {speculo_area_get_fd(area_), POLLIN, 0};
-            poll(&readable, 1, -1);
-            dispatch();
-        }
-        return number;
-    }
-
-private:
-    int dispatch() {
-        int found = speculo_area_dispatch(area_);
-        WriterEnd::check_code(found);
-        return found;
-    }
-
-    speculo_area *area_ = nullptr;
-};
-
-// Waits at random; the same sequence for all that are compared.
-class Pauses {
-public:
-    Pauses(uint64_t least_ns, uint64_t most_ns) : least_(least_ns), range_(most_ns - least_ns) {}
-    void pass() {
-        state_ ^= state_ << 13;
-        state_ ^= state_ >> 7;
-        state_ ^= state_ << 17;
-        uint64_t end = now_ns() + least_ + state_ % range_;
-        while (now_ns() < end) { bench::pause(); }
-    }
-
-private:
-    uint64_t least_, range_, state_ = 88172645463325252;
-};
-
-// ---- the kernel's own means -------------------------------------------------------------------------------------------------------
+// ---- the kernel's own means ---------------------------------------------------------------------------------------------------
 
 long futex(std::atomic<uint32_t> &word, int operation, uint32_t value) {
     return syscall(SYS_futex, reinterpret_cast<uint32_t *>(&word), operation, value, nullptr, nullptr, 0);
@@ -163,7 +51,7 @@ struct Bare {
     bool has(uint32_t number) const { return sent.load(std::memory_order_acquire) > number; }
 };
 
-// ---- a commit with nobody asleep ----------------------------------------------------------------------------------------------------
+// ---- a commit with nobody asleep ----------------------------------------------------------------------------------------------
 
 constexpr uint64_t commits = 1000000;
 
@@ -173,12 +61,16 @@ struct Record {
     uint64_t words[payload / sizeof(uint64_t)];
 };
 
+// As many as an area holds, used again and again: the area's memory is warm as well.
+constexpr uint64_t records = 32768;
+
 // With `flags`: looks at two words of a page that others could set, as a commit does. Gives how often one was set.
 template <bool with_flags> uint64_t write_log(Record *log, const std::atomic<uint32_t> *flags) {
     uint64_t asked = 0;
     for (uint64_t i = 0; i < commits; ++i) {
-        for (uint64_t &word : log[i].words) { word = i; }
-        log[i].there.store(1, std::memory_order_release);
+        Record &record = log[i % records];
+        for (uint64_t &word : record.words) { word = i; }
+        record.there.store(uint32_t(i), std::memory_order_release);
         if (!with_flags) { continue; }
         std::atomic_signal_fence(std::memory_order_seq_cst);
         if (flags[0].load(std::memory_order_relaxed) || flags[1].load(std::memory_order_relaxed)) { ++asked; }
@@ -187,12 +79,13 @@ template <bool with_flags> uint64_t write_log(Record *log, const std::atomic<uin
 }
 
 template <bool with_flags> double time_log() {
-    auto *log = static_cast<Record *>(bench::shared_memory(commits * sizeof(Record)));
+    auto *log = static_cast<Record *>(bench::shared_memory(records * sizeof(Record)));
     auto *flags = static_cast<std::atomic<uint32_t> *>(bench::shared_memory(4096));
+    write_log<with_flags>(log, flags);
     uint64_t begin = now_ns();
     check(write_log<with_flags>(log, flags) == 0, "a flag is set");
     double ns = double(now_ns() - begin) / double(commits);
-    munmap(log, commits * sizeof(Record));
+    munmap(log, records * sizeof(Record));
     munmap(flags, 4096);
     return ns;
 }
@@ -217,7 +110,7 @@ void bench_commit() {
     bench::print("a commit of 64 bytes, nobody reads", rows);
 }
 
-// ---- waking one that sleeps ---------------------------------------------------------------------------------------------------------
+// ---- waking one that sleeps ---------------------------------------------------------------------------------------------------
 
 using Receive = std::function<uint64_t()>; // gives the time of sending
 
@@ -339,22 +232,22 @@ void bench_foreign() {
     bench::print_quantiles("from commit to reader, commits 50 to 6000 us apart, mode 0644", rows);
 }
 
-// ---- there and back -----------------------------------------------------------------------------------------------------------------
+// ---- there and back -----------------------------------------------------------------------------------------------------------
 
 double time_round_trip(uint64_t (ReaderEnd::*receive)()) {
-    constexpr uint64_t count = 100000;
+    constexpr uint64_t count = 20000;
     struct Name {
         char text[128];
     };
     auto *name_back = static_cast<Name *>(bench::shared_memory(sizeof(Name)));
-    WriterEnd there(0600, "-there-");
+    WriterEnd there(0600, "-there");
     WriterEnd *back = nullptr;
     ReaderEnd reader;
     double ns = bench::run(
         count,
         [&] {
             reader.open(there.name());
-            back = new WriterEnd(0600, "-back-");
+            back = new WriterEnd(0600, "-back");
             std::strncpy(name_back->text, back->name(), sizeof name_back->text - 1);
         },
         [&] {
@@ -381,7 +274,7 @@ void bench_round_trip() {
     bench::print("64 bytes there and back, both sides busy", rows);
 }
 
-// ---- a crowd that sleeps ------------------------------------------------------------------------------------------------------------
+// ---- a crowd that sleeps ------------------------------------------------------------------------------------------------------
 
 constexpr int crowd_processes = 250, crowd_threads = 4, crowd = crowd_processes * crowd_threads;
 constexpr uint64_t the_end = UINT64_MAX;
@@ -412,16 +305,28 @@ void start_crowd(Crowd &all, const std::function<void(const std::function<void()
     wait_for(all.woken, crowd);
 }
 
-// The writer's own time, each time when everybody sleeps again.
-void time_among(Row &row, Crowd &all, bool is_there, const std::function<void()> &prepare, const std::function<void()> &ring) {
-    constexpr uint64_t rounds = 40;
+// The processor time that this thread has used. Whoever is woken may run here first, which is no work of the writer's.
+uint64_t used_ns() {
+    timespec time;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+    return uint64_t(time.tv_sec) * 1000000000 + uint64_t(time.tv_nsec);
+}
+
+// What the writer needs, each time when everybody sleeps again.
+struct Among {
+    Row used, passed;
+};
+
+void time_among(Among &rows, Crowd &all, bool is_there, const std::function<void()> &prepare, const std::function<void()> &ring) {
+    constexpr uint64_t rounds = 20;
     for (uint64_t i = 0; i < rounds; ++i) {
         if (is_there) { wait_for(all.woken, (i + 1) * crowd); }
         usleep(3000);
         prepare();
-        uint64_t begin = now_ns();
+        uint64_t begin = now_ns(), begin_used = used_ns();
         ring();
-        row.ns.push_back(double(now_ns() - begin));
+        rows.used.ns.push_back(double(used_ns() - begin_used));
+        rows.passed.ns.push_back(double(now_ns() - begin));
     }
     if (is_there) { wait_for(all.woken, (rounds + 1) * crowd); }
 }
@@ -431,7 +336,7 @@ void end_crowd() {
 }
 
 // Woken ones wake some more here too, or it would be another measure.
-void time_bare_crowd(Row &row) {
+void time_bare_crowd(Among &rows) {
     auto *all = static_cast<Crowd *>(bench::shared_memory(sizeof(Crowd)));
     constexpr uint32_t stop = UINT32_MAX;
     start_crowd(*all, [&](const std::function<void()> &woke) {
@@ -442,7 +347,7 @@ void time_bare_crowd(Row &row) {
         }
     });
     time_among(
-        row, *all, true, [] {},
+        rows, *all, true, [] {},
         [&] {
             all->ready.fetch_add(1);
             futex(all->ready, FUTEX_WAKE, 4);
@@ -453,7 +358,7 @@ void time_bare_crowd(Row &row) {
     munmap(all, sizeof(Crowd));
 }
 
-void time_area_crowd(Row &row, bool is_there) {
+void time_area_crowd(Among &rows, bool is_there) {
     auto *all = static_cast<Crowd *>(bench::shared_memory(sizeof(Crowd)));
     WriterEnd writer;
     if (is_there) {
@@ -464,23 +369,26 @@ void time_area_crowd(Row &row, bool is_there) {
         });
     }
     time_among(
-        row, *all, is_there, [&] { *writer.alloc() = 0; }, [&] { writer.commit(); });
+        rows, *all, is_there, [&] { *writer.alloc() = 0; }, [&] { writer.commit(); });
     writer.send(the_end);
     end_crowd();
     munmap(all, sizeof(Crowd));
 }
 
 void bench_crowd() {
-    std::vector<Row> rows = {{"bare futex, 4 woken of 1000", {}}, {"commit, 1000 asleep", {}}, {"commit, nobody asleep", {}}};
+    auto named = [](const char *name) { return Among{{name, {}}, {name, {}}}; };
+    Among bare = named("bare futex, 4 woken of 1000"), full = named("commit, 1000 asleep"),
+          empty = named("commit, nobody asleep");
     for (int i = 0; i < 3; ++i) {
-        time_bare_crowd(rows[0]);
-        time_area_crowd(rows[1], true);
-        time_area_crowd(rows[2], false);
+        time_bare_crowd(bare);
+        time_area_crowd(full, true);
+        time_area_crowd(empty, false);
     }
-    bench::print_quantiles("the writer's time, 3 ms after everybody went to sleep", rows);
+    bench::print_quantiles("a thousand asleep: processor time that the writer uses", {bare.used, full.used, empty.used});
+    bench::print_quantiles("a thousand asleep: time that passes for the writer", {bare.passed, full.passed, empty.passed});
 }
 
-// ---- one that hardly gets to sleep ---------------------------------------------------------------------------------------------------
+// ---- one that hardly gets to sleep --------------------------------------------------------------------------------------------
 
 struct Sleeps {
     std::atomic<uint64_t> count;
@@ -504,7 +412,7 @@ void commit_at(Row &row, WriterEnd &writer, uint64_t every_ns, uint64_t count) {
     }
 }
 
-// Gives how often the reader slept for each commit: the writer makes one system call for each of these at most.
+// Gives how often the reader slept for each commit. It asks to be woken more often, when it then finds something before it sleeps.
 double time_pace(Row &row, uint64_t every_ns, uint64_t count, bool has_reader) {
     WriterEnd writer;
     if (!has_reader) {
