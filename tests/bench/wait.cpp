@@ -412,7 +412,7 @@ void commit_at(Row &row, WriterEnd &writer, uint64_t every_ns, uint64_t count) {
     }
 }
 
-// Gives how often the reader slept for each commit. It asks to be woken more often, when it then finds something before it sleeps.
+// Gives how often the reader slept for each commit. It asks to be woken more often: it may find something before it sleeps.
 double time_pace(Row &row, uint64_t every_ns, uint64_t count, bool has_reader) {
     WriterEnd writer;
     if (!has_reader) {
