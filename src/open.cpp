@@ -21,7 +21,7 @@ int make_lock(const Place &place, uint32_t owner, LockDescriptor &role_lock) {
     if (error == 0) { error = object_publish(place, object, lock_name(place).text); }
     object.fd = -1; // it is the role's
     object_abandon(place, object);
-    return error == -EEXIST ? -EAGAIN : error;
+    return error == -EEXIST || error == -ENOENT ? -EAGAIN : error; // somebody was first, or tidied up
 }
 
 // Whether the locked file is still the one that the name leads to.
@@ -154,6 +154,20 @@ int unlink_objects(const Place &place) {
         if (int error = os::operations.list(place.directory, unlink_object, &removal); error < 0) { return error; }
     }
     return removal.error;
+}
+
+// -ENOENT if the name leads to nothing, not even to what a dead creator left.
+int find_leftovers(const Place &place) {
+    struct Search {
+        const Place *place;
+        bool found;
+    } search{&place, false};
+    auto look = [](void *user, const char *name) {
+        auto &looked = *static_cast<Search *>(user);
+        if (is_object_of(*looked.place, name)) { looked.found = true; }
+    };
+    int error = os::operations.list(place.directory, look, &search);
+    return error == 0 && !search.found ? -ENOENT : error;
 }
 
 // Under the role's lock, which goes last: nobody else can make the area meanwhile. As long as it is there, removing can be tried
@@ -403,9 +417,8 @@ int area_remove(const char *name) {
     Place place;
     if (int error = place_open(name, place); error < 0) { return error; }
     uint32_t owner = os::operations.user();
-    os::FileStatus status;
     int error = find_owner(place, owner);
-    if (error == -ENOENT) { error = os::operations.status_at(place.directory, lock_name(place).text, &status); } // half-made
+    if (error == -ENOENT) { error = find_leftovers(place); }
     LockDescriptor role_lock;
     if (error == 0) { error = take_role(place, owner, role_lock); }
     if (error == 0) { error = unlink_area(place); }
