@@ -352,6 +352,9 @@ void watch_close(Watch *watch) {
 }
 
 int watch_alarm(const Watch *watch, uint64_t after_ns) {
+    epoll_event event;
+    bool is_readable = after_ns == 0 && checked([&] { return ::epoll_wait(watch->fd, &event, 1, 0); }) > 0;
+    if (is_readable) { return 0; } // without a timer, which costs an interrupt
     itimerspec alarm = {};
     alarm.it_value = to_timespec(after_ns ? after_ns : 1); // 0 would switch it off
     return checked([&] { return ::timerfd_settime(watch->alarm, 0, &alarm, nullptr); });
@@ -360,7 +363,7 @@ int watch_alarm(const Watch *watch, uint64_t after_ns) {
 void watch_drain(const Watch *watch) {
     ErrnoKeeper keeper;
     alignas(uint64_t) char bytes[4096];
-    while (::read(watch->events, bytes, sizeof bytes) > 0) {}
+    while (::read(watch->events, bytes, sizeof bytes) == sizeof bytes) {} // what is less was all
     while (::read(watch->alarm, bytes, sizeof(uint64_t)) > 0) {}
 }
 

@@ -12,7 +12,6 @@ namespace {
 
 constexpr uint64_t slice_ns = 250000000;       // the longest that a lost wake-up can be late
 constexpr uint64_t unheard_slice_ns = 2000000; // where the writer may have kept a ring to itself: longer than it may do so
-constexpr uint64_t most_spin_ns = 5000, least_spin_ns = 500;
 constexpr int looks_per_clock = 16;
 
 // ---- time ---------------------------------------------------------------------------------------------------------------------
@@ -103,15 +102,6 @@ template <class Look> bool spin(uint64_t spin_ns, Look has_come) {
     return false;
 }
 
-// A sleep that was hardly longer than a spin should have been one; after long ones there is less and less of it.
-void adapt_spin(Waiting &waiting, uint64_t slept_ns) {
-    if (slept_ns < 2 * most_spin_ns) {
-        waiting.spin_ns = most_spin_ns;
-    } else {
-        waiting.spin_ns = waiting.spin_ns / 2 < least_spin_ns ? 0 : waiting.spin_ns / 2;
-    }
-}
-
 // ---- sleeping ---------------------------------------------------------------------------------------------------------------------
 
 // Opens the bell when it is needed first, and again if it was replaced.
@@ -180,7 +170,7 @@ int sleep_until_news(Reader &reader, const Deadline &deadline) {
         if (found == 0 && deadline.left(slice_ns) == 0) { return 0; }
         if (found == 0) { found = sleep_once(reader, silence, deadline); }
     }
-    adapt_spin(reader.waiting, os::operations.clock_fine() - begin);
+    reader.waiting.spin.slept(os::operations.clock_fine() - begin);
     return found;
 }
 
@@ -213,7 +203,6 @@ uint64_t next_alarm(Waiting &waiting, int found, bool is_heard, uint32_t word) {
 void waiting_begin(Waiting &waiting) {
     waiting = Waiting{};
     waiting.watch = {-1, -1, -1};
-    waiting.spin_ns = most_spin_ns;
 }
 
 void waiting_end(Waiting &waiting, bool is_own) {
@@ -241,10 +230,10 @@ int wait_note_newest(Reader &reader) {
 int reader_wait(Reader &reader, int64_t timeout_ns) {
     if (int found = look(reader); found != 0) { return found; }
     Deadline deadline(timeout_ns);
-    uint64_t spin_ns = timeout_ns == 0 ? 0 : deadline.left(reader.waiting.spin_ns);
+    uint64_t spin_ns = timeout_ns == 0 ? 0 : deadline.left(reader.waiting.spin.ns());
     if (spin(spin_ns, [&] { return has_news(reader); })) {
         if (int found = look(reader); found != 0) {
-            reader.waiting.spin_ns = most_spin_ns;
+            reader.waiting.spin.paid();
             return found;
         }
     }
@@ -270,9 +259,9 @@ int reader_get_fd(Reader &reader) {
 
 int reader_dispatch(Reader &reader) {
     Waiting &waiting = reader.waiting;
-    if (waiting.has_watch) { os::operations.watch_drain(&waiting.watch); }
     uint32_t word = load_bell_word(word_to_sleep_on(reader));
     int found = look(reader);
+    if (found != 1 && waiting.has_watch) { os::operations.watch_drain(&waiting.watch); } // else it had better stay readable
     bool is_heard = false;
     if (found == 0) {
         is_heard = ask_to_be_told(reader);
@@ -305,7 +294,7 @@ void tell_writer_of_room(Reader &reader) {
 int writer_wait(Writer &writer, int64_t timeout_ns) {
     BellPage &page = *writer.ringer.bell.page;
     Deadline deadline(timeout_ns);
-    if (compact_has_room(writer) || spin(deadline.left(most_spin_ns), [&] { return compact_has_room(writer); })) { return 1; }
+    if (compact_has_room(writer) || spin(deadline.left(Spin::usual_ns), [&] { return compact_has_room(writer); })) { return 1; }
     for (;;) {
         if (control_is_stale(writer.area)) { return -ESTALE; }
         uint32_t seen = load_bell_word(page.room);

@@ -4,6 +4,7 @@
 
 #include "bell.hpp"
 #include "handle.hpp"
+#include "spin.hpp"
 
 namespace speculo::core {
 
@@ -17,7 +18,7 @@ struct Waiting {
     os::Watch watch;
     uint32_t silent_word;  // the descriptor's: what the bell's word has been
     uint64_t silent_since; // from then on
-    uint64_t spin_ns;      // how long to look before sleeping: as long as it pays
+    Spin spin;
     uint32_t told_writers; // -EPIPE comes once for each writer
     uint64_t seen_current; // without a cursor: what the last call saw
     uint32_t seen_hint;

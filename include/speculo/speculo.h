@@ -528,7 +528,8 @@ SPECULO_API speculo_snapshot *speculo_snapshot_close(speculo_snapshot *snapshot)
 /**
  * Sleeps until there is something to read; for the writer of a lossless area, until there is room again.
  *
- * Looks at once, then for a few microseconds if that has paid lately, then sleeps in the kernel. Hidden chunks are passed, so that
+ * Looks at once, then for a few microseconds if that has paid lately (up to 50 after a sleep that was hardly one), then sleeps in
+ * the kernel. Hidden chunks are passed, so that
  * after 1 speculo_read_next() delivers, unless the chunk expires in between. Views stay valid. A reader without a cursor
  * (#SPECULO_OPEN_NO_CURSOR) is told of a commit since its last wait, or since it was opened; a compaction may count as one.
  *
@@ -553,8 +554,8 @@ SPECULO_API int speculo_wait(speculo_area *area, int64_t timeout_ns) SPECULO_NOT
  *
  * It is readable when there may be something to read: then call speculo_area_dispatch(), read until speculo_read_next() gives 0, and
  * call speculo_area_dispatch() again before going back to the loop, unless the first one gave 0. It may be readable for nothing, and
- * is never silent for longer than 250 ms with something to read. Only to be watched for reading, not to be read from or closed:
- * it belongs to the handle, and goes with it.
+ * is never silent for longer than 250 ms with something to read. A watch that is edge-triggered is told of a commit after each
+ * dispatch that gave 0. Only to be watched for reading, not to be read from or closed: it belongs to the handle, and goes with it.
  *
  * @param area  Reader's handle.
  * @return The descriptor, the same each time, close-on-exec; or: `-EMFILE` (also when the user's inotify instances are used up;
@@ -567,8 +568,8 @@ SPECULO_API int speculo_area_get_fd(speculo_area *area) SPECULO_NOTHROW;
 /**
  * Drains the handle's descriptor and arms it again.
  *
- * To be called when the descriptor was readable, or when everything was read. Never sleeps. After 1 the descriptor is readable
- * again at once, so that nothing is forgotten if it is not all read.
+ * To be called when the descriptor was readable, or when everything was read. Never sleeps. After 1 the descriptor is still
+ * readable, or again, so that nothing is forgotten if it is not all read.
  *
  * @param area  Reader's handle.
  * @return 1 something to read; 0 nothing; or the errors of speculo_wait(), but for `-EINTR`.

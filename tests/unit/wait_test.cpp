@@ -11,6 +11,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/epoll.h>
 #include <sys/time.h>
 
 #include "child.hpp"
@@ -364,6 +365,40 @@ TEST_F(Descriptor, P12_is_readable_from_a_commit_until_all_is_read_and_dispatche
         EXPECT_EQ(speculo_area_dispatch(reader_), 0);
         EXPECT_FALSE(is_readable(fd_));
     }
+}
+
+// As event loops do that are told of changes only.
+TEST_F(Descriptor, P12_edge_triggered_watch_is_told_of_each_commit) {
+    int loop = epoll_create1(EPOLL_CLOEXEC);
+    epoll_event change = {};
+    change.events = EPOLLIN | EPOLLET;
+    ASSERT_EQ(epoll_ctl(loop, EPOLL_CTL_ADD, fd_, &change), 0);
+    for (uint64_t id = 0; id <= 10; ++id) {
+        if (id > 0) { commit_chunk(writer_, "a"); }
+        Ids got;
+        do {
+            ASSERT_EQ(epoll_wait(loop, &change, 1, 20000), 1) << id;
+            while (speculo_area_dispatch(reader_) == 1) { got = ids_of(read_all(reader_)); }
+        } while (id > 0 && got.empty()); // readable for nothing
+        EXPECT_EQ(got, id > 0 ? Ids{id} : Ids{});
+    }
+    close(loop);
+}
+
+TEST_F(Descriptor, stays_readable_until_a_dispatch_gives_0) {
+    ASSERT_EQ(speculo_area_dispatch(reader_), 0);
+    commit_chunk(writer_, "a");
+    commit_chunk(writer_, "b");
+    speculo_chunk chunk{};
+    for (int i = 0; i < 2; ++i) {
+        for (int j = 0; j < 3; ++j) {
+            EXPECT_EQ(speculo_area_dispatch(reader_), 1);
+            EXPECT_TRUE(becomes_readable());
+        }
+        EXPECT_EQ(speculo_read_next(reader_, &chunk), 1);
+    }
+    EXPECT_EQ(speculo_area_dispatch(reader_), 0);
+    EXPECT_FALSE(is_readable(fd_));
 }
 
 TEST_F(Descriptor, commit_before_the_dispatch_is_not_forgotten) {
