@@ -3,8 +3,9 @@
 
 usage: count-tests.py BUILD
 
-Meson's testlog.json has the verdict on each program; its testlog.junit.xml has the cases of those that speak GoogleTest. A program
-that was killed, timed out or complained behind its last case is one more failure; any other program is one case.
+Meson's testlog.json (testlog-SETUP.json) has the verdict on each program; the .junit.xml beside it has the cases of those that
+speak GoogleTest. A program that was killed, timed out or complained behind its last case is one more failure; any other program is
+one case.
 """
 
 import json
@@ -45,12 +46,13 @@ def count(verdict, cases):
 
 def main():
     logs = Path(sys.argv[1]) / 'meson-logs'
-    if not (logs / 'testlog.junit.xml').exists():
+    verdicts = sorted(logs.glob('testlog*.json'))
+    if not verdicts:
         print('0 0 0')  # there was nothing to run
         return
-    suites = xml.etree.ElementTree.parse(logs / 'testlog.junit.xml').getroot().findall('testsuite')
+    suites = xml.etree.ElementTree.parse(verdicts[-1].with_suffix('.junit.xml')).getroot().findall('testsuite')
     total = [0, 0, 0]
-    for line in (logs / 'testlog.json').read_text().splitlines():
+    for line in verdicts[-1].read_text().splitlines():
         entry = json.loads(line)
         program = entry['name'].split(' / ')[-1]
         for i, number in enumerate(count(entry['result'], cases_of(suites, program))):

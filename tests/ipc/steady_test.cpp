@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "area_names.hpp"
+#include "mortal.hpp"
 #include "peer.hpp"
 
 namespace {
@@ -40,9 +41,11 @@ TEST(Steady, P4_a_thousand_compactions_take_no_more_memory_and_fault_nothing_in)
     EXPECT_GT(writer_faults, rest); // each segment is a fresh one
     EXPECT_GT(reader_faults, rest);
 #else
-    // A few are the process's own; a single fresh page in each segment would be a hundred times as many.
-    EXPECT_LT(writer_faults, rest / 100);
-    EXPECT_LT(reader_faults, rest / 100);
+    // A few are the process's own; a single fresh page in each segment would be a hundred times as many. (A sanitizer does not give
+    // memory that was freed to the next who asks, so there each small object faults.)
+    uint64_t most = is_slow_build ? 2 * rest : rest / 100;
+    EXPECT_LT(writer_faults, most);
+    EXPECT_LT(reader_faults, most);
 #endif
 }
 
