@@ -75,7 +75,8 @@ TEST_F(End, padding_and_markers_are_walked_over) {
     uint32_t place = store(first_place, {2});
     store_control(place, control_marker);
     store_control(place + 1, control_padding);
-    EXPECT_EQ(end_from(first_place), store(place + 2, {4}));
+    uint32_t end = store(place + 2, {4});
+    EXPECT_EQ(end_from(first_place), end);
 }
 
 TEST_F(End, is_walked_to_from_the_hint_if_that_is_further) {
