@@ -29,10 +29,9 @@ template <class T> int check_size(const T *from, size_t size) {
 }
 
 template <size_t count> bool is_zero(const uint64_t (&words)[count]) {
-    for (uint64_t word : words) {
-        if (word != 0) { return false; }
-    }
-    return true;
+    uint64_t all = 0;
+    for (uint64_t word : words) { all |= word; }
+    return all == 0;
 }
 
 bool is_foreign(const speculo_area *area) { return area->forks != core::fork_count(); }
@@ -107,6 +106,12 @@ int check_chunk_options(const speculo_chunk_options &options) {
     return is_power_of_two && options.alignment <= core::max_alignment ? 0 : -EINVAL;
 }
 
+// Whether a chunk has no fields, and replaces nothing: a header and a payload are all of its frame.
+bool is_bare(const speculo_chunk_options &options) {
+    bool has_field = (options.ttl_ns | options.supersedes | options.key_size | options.tag) != 0;
+    return !has_field && options.alignment <= core::place_size;
+}
+
 } // namespace
 
 extern "C" {
@@ -165,8 +170,9 @@ int speculo_chunk_alloc(speculo_area *area, size_t size, const speculo_chunk_opt
                         uint64_t *ret_id) noexcept {
     if (int error = check_writer(area); error < 0) { return error; }
     if (!ret_data) { return -EINVAL; }
-    if (!options) { return core::writer_alloc_plain(writer_of(area), size, ret_data, ret_id); }
+    if (!options) { return core::writer_alloc_bare(writer_of(area), size, 0, ret_data, ret_id); }
     if (int error = check_chunk_options(*options); error < 0) { return error; }
+    if (is_bare(*options)) { return core::writer_alloc_bare(writer_of(area), size, options->flags, ret_data, ret_id); }
     return core::writer_alloc(writer_of(area), size, *options, ret_data, ret_id);
 }
 

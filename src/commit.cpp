@@ -179,8 +179,7 @@ void writer_commit(Writer &writer) {
         const Pending &pending = writer.pending[0];
         index_note(map, writer.index, pending.place, pending.length);
         publish(writer, pending.place, pending_word(pending));
-        writer.pending_count = 0;
-        if (__builtin_expect(writer.displaced != nullptr || writer.pending_keys != 0, 0)) { pending_clear(writer); }
+        pending_clear(writer);
         return;
     }
     for (size_t i = 0; i < writer.pending_count; ++i) {

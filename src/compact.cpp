@@ -294,7 +294,7 @@ void switch_to(Writer &writer, const Copy &copy) {
     publish_segment(writer, copy, old.generation + 1);
     publish_end(old.map, writer.committed, copy.segment.generation, copy.segment.slot, copy.segment.incarnation);
     if (is_lossless(writer.area)) { ring_if_asked(writer.area, writer.ringer); } // whoever sleeps there is to leave
-    old.has_pending = writer.pending_count > 0;
+    old.has_pending = writer.is_spread = writer.pending_count > 0;
     writer.current = &copy.segment;
     writer.index = copy.index;
     writer.keys = copy.keys;

@@ -3,16 +3,15 @@
 
 #include <pthread.h>
 
-#include "sync.hpp"
-
 namespace speculo::core {
+
+ForkCount forks;
 
 namespace {
 
 pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 LockDescriptor *descriptors; // guarded by the mutex
 bool watching;               // guarded by the mutex
-ForkCount forks;
 
 void before_fork() { pthread_mutex_lock(&mutex); }
 void after_fork_in_parent() { pthread_mutex_unlock(&mutex); }
@@ -46,8 +45,6 @@ int fork_watch() {
     watching = error == 0;
     return error;
 }
-
-uint32_t fork_count() { return forks.get(); }
 
 int lock_descriptor_open(LockDescriptor &descriptor, int directory, const char *name, os::Access access) {
     ForkGuard guard;

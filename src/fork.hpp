@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "os.hpp"
+#include "sync.hpp"
 
 namespace speculo::core {
 
@@ -20,7 +21,8 @@ struct LockDescriptor {
 int fork_watch();
 
 // How many forks lie between the first process and this one. A handle that remembers another number is the parent's.
-uint32_t fork_count();
+extern ForkCount forks;
+inline uint32_t fork_count() { return forks.get(); }
 
 // Opens an existing file for its locks, so that no fork can fall in between. 0 or a negative errno.
 int lock_descriptor_open(LockDescriptor &descriptor, int directory, const char *name, os::Access access);

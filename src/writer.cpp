@@ -213,17 +213,23 @@ int append_marker(Writer &writer) {
 
 } // namespace
 
-int writer_alloc_plain(Writer &writer, uint64_t size, void **ret_data, uint64_t *ret_id) {
+int writer_alloc_bare(Writer &writer, uint64_t size, uint32_t flags, void **ret_data, uint64_t *ret_id) {
     uint64_t length = frame_length(sizeof(FrameHeader), size);
     bool is_common = size < default_capacity && writer.tail + length <= writer.current->soft_end() &&
                      writer.pending_count < writer.pending_room && writer.next_id <= max_id &&
                      peek(writer.area.control->compact_percent) == 0;
-    if (__builtin_expect(!is_common, 0)) { return writer_alloc(writer, size, speculo_chunk_options{}, ret_data, ret_id); }
+    if (__builtin_expect(!is_common, 0)) {
+        speculo_chunk_options options{};
+        options.flags = flags;
+        return writer_alloc(writer, size, options, ret_data, ret_id);
+    }
+    uint32_t frame_flags = flags & SPECULO_CHUNK_TRANSIENT ? uint32_t(frame_transient) : 0;
     FrameHeader &header = writer.current->map.frame(writer.tail);
     put(header.successor, 0u);
-    put(header.id_flags, pack_id(writer.next_id, 0));
+    put(header.id_flags, pack_id(writer.next_id, frame_flags));
     Pending &pending = writer.pending[writer.pending_count++];
     pending = Pending{};
+    pending.flags = frame_flags;
     pending.place = writer.tail;
     pending.length = length;
     pending.size = size;
@@ -334,6 +340,8 @@ void writer_rollback(Writer &writer) {
 void pending_clear(Writer &writer) {
     writer.pending_count = 0;
     writer.pending_keys = writer.pending_slots = 0;
+    if (!writer.is_spread) { return; }
+    writer.is_spread = false;
     for (WriterSegment *segment : writer.segments) {
         if (segment) { segment->has_pending = false; }
     }

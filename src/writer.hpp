@@ -52,6 +52,7 @@ struct Writer : speculo_area {
     IndexWriter index;
     Pending *pending;
     size_t pending_count, pending_room;
+    bool is_spread;             // what is pending lies in several segments: some were left meanwhile
     uint64_t retry_place;       // compact_percent: not again before the tail is here
     uint32_t quiet_generations; // how many in a row used less than a quarter
     bool is_refused;            // lossless: the last compaction met cursors that had not caught up
@@ -78,7 +79,8 @@ void unlink_leftovers(const Area &area);
 // ---- writer.cpp: what waits for the commit ----
 
 int writer_alloc(Writer &writer, uint64_t size, const speculo_chunk_options &options, void **ret_data, uint64_t *ret_id);
-int writer_alloc_plain(Writer &writer, uint64_t size, void **ret_data, uint64_t *ret_id);
+// The same for a chunk without fields that replaces nothing. `flags`: SPECULO_CHUNK_TRANSIENT or 0.
+int writer_alloc_bare(Writer &writer, uint64_t size, uint32_t flags, void **ret_data, uint64_t *ret_id);
 int writer_shrink(Writer &writer, uint64_t size);
 int writer_obsolete(Writer &writer, uint64_t id);
 int writer_key_remove(Writer &writer, const void *key, size_t key_size);
