@@ -529,9 +529,9 @@ SPECULO_API speculo_snapshot *speculo_snapshot_close(speculo_snapshot *snapshot)
  * Sleeps until there is something to read; for the writer of a lossless area, until there is room again.
  *
  * Looks at once, then for a few microseconds if that has paid lately (up to 50 after a sleep that was hardly one), then sleeps in
- * the kernel. Hidden chunks are passed, so that
- * after 1 speculo_read_next() delivers, unless the chunk expires in between. Views stay valid. A reader without a cursor
- * (#SPECULO_OPEN_NO_CURSOR) is told of a commit since its last wait, or since it was opened; a compaction may count as one.
+ * the kernel. Hidden chunks are passed, so that after 1 speculo_read_next() delivers, unless the chunk expires in between. Views
+ * stay valid. A reader without a cursor (#SPECULO_OPEN_NO_CURSOR) is told of a commit since its last wait, or since it was opened;
+ * a compaction may count as one.
  *
  * A writer that ends, or dies, ends the wait once everything is read: with `-EPIPE`, once for each writer there was, also for one
  * that was gone before this reader came. The next call waits for a later writer.
