@@ -418,10 +418,15 @@ int area_remove(const char *name) {
     if (int error = place_open(name, place); error < 0) { return error; }
     uint32_t owner = os::operations.user();
     int error = find_owner(place, owner);
-    if (error == -ENOENT) { error = find_leftovers(place); }
+    bool was_area = error != -ENOENT;
+    if (!was_area) { error = find_leftovers(place); }
     LockDescriptor role_lock;
     if (error == 0) { error = take_role(place, owner, role_lock); }
-    if (error == 0) { error = unlink_area(place); }
+    if (error == 0) {
+        error = unlink_area(place);
+        // Others' leftovers stay, but the lock that was needed to try does not.
+        if (error < 0 && !was_area) { os::operations.unlink(place.directory, lock_name(place).text); }
+    }
     lock_descriptor_close(role_lock);
     place_close(place);
     return error;

@@ -162,6 +162,20 @@ TEST_F(Owners, P1_a_stranger_can_write_nowhere) {
     EXPECT_EQ(run_as(stranger, [&] { return -speculo_area_remove(name_.c_str()); }), EPERM);
 }
 
+// What a dead creator left, where there is no area: whoever may not remove it leaves everything as it was.
+TEST_F(Owners, P8_a_refused_removal_leaves_no_trace) {
+    std::string path = name_.path() + "@1.0123456789abcdef";
+    auto plant = [&] {
+        int fd = open(path.c_str(), O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0600);
+        return fd >= 0 && close(fd) == 0 ? 0 : 1;
+    };
+    ASSERT_EQ(run_as(owner, plant), 0);
+    EXPECT_EQ(run_as(stranger, [&] { return -speculo_area_remove(name_.c_str()); }), EPERM);
+    EXPECT_EQ(paths(), std::vector<std::string>{path});
+    EXPECT_EQ(run_as(owner, [&] { return -speculo_area_remove(name_.c_str()); }), 0);
+    EXPECT_TRUE(paths().empty());
+}
+
 // The library's own mappings of a reader, of whatever user: none that can be written to.
 TEST_F(Owners, P1_readers_map_everything_read_only) {
     Peer writer(name_.text()), reader(name_.text());
