@@ -167,15 +167,13 @@ int replace(Writer &writer, WriterSegment *old, const Choice &choice, WriterSegm
     return 0;
 }
 
-// The oldest retired segment, used again if nobody looks at it; in a lossless area it is waited for while a cursor has yet to
-// leave it.
+// The oldest retired segment, used again if nobody looks at it; -EAGAIN in a lossless area while a cursor has yet to leave it.
 int take_retired(Writer &writer, const Choice &choice, WriterSegment **ret_segment) {
     WriterSegment *oldest = oldest_retired(writer);
     if (!oldest) { return -ENOSPC; }
     const Geometry &geometry = oldest->map.geometry;
     bool has_size = geometry.capacity == choice.geometry.capacity && geometry.table_slots == choice.geometry.table_slots;
     if (choice.is_full && !has_size) { return -ENOSPC; } // to wait for cursors would not help
-    if (is_lossless(writer.area) && segment_has_cursor(*oldest)) { return -EAGAIN; }
     if (!has_size || oldest->has_pending) { return replace(writer, oldest, choice, ret_segment); }
     if (int error = segment_extend(*oldest, choice.places); error < 0) { return error; }
     int error = segment_retake(*oldest);

@@ -52,6 +52,22 @@ public:
             return real_barrier_();
         };
     }
+    static void opening(Action action) {
+        set(std::move(action));
+        real_open_ = os::operations.open;
+        os::operations.open = [](int directory, const char *name, os::Access access) {
+            run();
+            return real_open_(directory, name, access);
+        };
+    }
+    static void asking_for_the_writer(Action action) {
+        set(std::move(action));
+        real_query_ = os::operations.locked_by_other;
+        os::operations.locked_by_other = [](int fd, uint64_t first, uint64_t count) {
+            run();
+            return real_query_(fd, first, count);
+        };
+    }
     static int last_sleep() { return last_; }
 
 private:
@@ -63,6 +79,8 @@ private:
     static inline Action action_;
     static inline int (*real_sleep_)(const uint32_t *, uint32_t, uint64_t);
     static inline int (*real_barrier_)();
+    static inline int (*real_open_)(int, const char *, os::Access);
+    static inline int (*real_query_)(int, uint64_t, uint64_t);
     static inline int last_;
 };
 
@@ -116,15 +134,18 @@ TEST_F(Wait, passes_what_is_hidden) {
 }
 
 TEST_F(Wait, keeps_the_last_view_valid_across_segments) {
-    commit_chunk(writer_, "first");
+    commit_chunk(writer_, "first", transient()); // not copied: others take its place
     speculo_chunk view;
     ASSERT_EQ(speculo_read_next(reader_, &view), 1);
     for (int i = 0; i < 10; ++i) {
-        fill_segment(writer_, 1000, transient());
+        uint64_t id = commit_chunk(writer_, "over before it is read");
+        EXPECT_EQ(speculo_chunk_obsolete(writer_, id), 0);
+        commit(writer_);
         compact_now(writer_);
-        EXPECT_EQ(speculo_wait(reader_, 0), 1);
+        EXPECT_EQ(speculo_wait(reader_, 0), 0) << "it has gone to the next segment";
         EXPECT_EQ(seen(view).payload, "first");
     }
+    commit_chunk(writer_, "second");
     ASSERT_EQ(speculo_chunk_hold(reader_, &view), 0);
     read_all(reader_);
     EXPECT_EQ(seen(view).payload, "first");
@@ -159,6 +180,16 @@ TEST_F(Wait, P12_end_of_the_writer_is_told_once_when_all_is_read) {
     EXPECT_EQ(speculo_wait(reader_, -1), 1);
     writer_.close();
     EXPECT_EQ(speculo_wait(reader_, -1), 1);
+    read_all(reader_);
+    EXPECT_EQ(speculo_wait(reader_, soon), gone());
+}
+
+TEST_F(Wait, P12_end_of_the_writer_goes_behind_what_it_committed_last) {
+    Before::asking_for_the_writer([&] {
+        commit_chunk(writer_, "a");
+        writer_.close();
+    });
+    EXPECT_EQ(speculo_wait(reader_, long_enough), 1);
     read_all(reader_);
     EXPECT_EQ(speculo_wait(reader_, soon), gone());
 }
@@ -222,6 +253,32 @@ TEST_F(Wait, P12_commit_between_the_last_look_and_the_sleep_ends_the_sleep) {
     }
 }
 
+// The writer does not ring for it.
+TEST_F(Wait, P12_commit_before_the_flag_is_seen_without_a_sleep) {
+    Before::opening([&] { commit_chunk(writer_, "while the bell is opened"); });
+    os::operations.sleep_on = [](const uint32_t *, uint32_t, uint64_t) {
+        ADD_FAILURE() << "it sleeps";
+        return -ETIMEDOUT;
+    };
+    EXPECT_EQ(speculo_wait(reader_, long_enough), 1);
+}
+
+// One call of the writer's wakes a few.
+TEST_F(Wait, P12_whoever_is_woken_wakes_others) {
+    static int wakes;
+    wakes = 0;
+    static speculo_area *writer;
+    writer = writer_;
+    os::operations.sleep_on = [](const uint32_t *, uint32_t, uint64_t) {
+        commit_chunk(writer, "a");
+        wakes = 0;
+        return 0;
+    };
+    os::operations.wake = [](const uint32_t *, uint32_t) { ++wakes; };
+    EXPECT_EQ(speculo_wait(reader_, long_enough), 1);
+    EXPECT_EQ(wakes, 1);
+}
+
 TEST_F(Wait, P12_commit_between_flag_and_last_look_is_seen) {
     bool was_asked = false;
     Before::barrier([&] {
@@ -241,13 +298,19 @@ TEST_F(Wait, P12_compaction_before_the_sleep_hides_no_commit) {
     EXPECT_EQ(ids_of(read_all(reader_)), (Ids{1}));
 }
 
+// The writer before died between a commit and its ring.
 TEST_F(Wait, P12_takeover_rings) {
+    Handle successor;
     Before::sleeping([&] {
-        writer_.close();
-        writer_ = open_writer(name_);
+        auto &dead = *static_cast<core::Writer *>(static_cast<speculo_area *>(writer_));
+        core::clear_flag(dead.ringer.bell.page->sleepers); // so that it does not ring
         commit_chunk(writer_, "a");
+        core::liveness_end(dead.area);
+        core::lock_descriptor_close(dead.role_lock);
+        successor = open_writer(name_);
     });
     EXPECT_EQ(speculo_wait(reader_, long_enough), 1);
+    EXPECT_EQ(Before::last_sleep(), os::has_range_locks ? -EAGAIN : 0); // it did not even begin
 }
 
 TEST_F(Wait, signal_handler_ends_it) {

@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Bugs that somebody could make, and the test programs that have to notice: a suite that lets one of them pass has a hole.
+
+Each is one replacement in one file. The text has to occur exactly once, so that a change of the source asks for a new look here."""
+
+from dataclasses import dataclass
+
+
+@dataclass
+class Mutant:
+    name: str
+    file: str
+    old: str
+    new: str
+    killers: str  # test programs, of which one has to fail
+
+
+MUTANTS = [
+    # ---- publication ----
+    Mutant('no-zero-word-behind-the-commit', 'src/commit.cpp',
+           'put(map.frame(writer.tail).commit, 0u);\n    if (is_simple', 'if (is_simple', 'commit takeover compact'),
+    Mutant('first-word-of-a-batch-is-not-the-last', 'src/commit.cpp',
+           'if (place != first) { put(map.frame(place).commit, word); }', 'put(map.frame(place).commit, word);', 'death snapshots'),
+    Mutant('chunk-moved-by-a-compaction-keeps-its-old-bytes', 'src/commit.cpp',
+           'if (writer.pending[i].has_frame()) { bring_over(map, writer.pending[i]); }', '(void)map;', 'compact_middle'),
+    Mutant('superseded-chunk-is-not-marked', 'src/commit.cpp',
+           'store_successor(map.frame(place).successor, successor);', '(void)successor;', 'commit'),
+    Mutant('dead-places-are-not-counted', 'src/commit.cpp',
+           'if (place < first_of(writer)) { writer.dead += length_of(map, place); }', '', 'info compact commit'),
+    Mutant('obsolete-of-the-same-commit-hides-nothing', 'src/commit.cpp',
+           'if (writer.pending[i].kind == PendingKind::obsolete)', 'if (writer.pending[i].kind == PendingKind::marker)', 'commit'),
+
+    # ---- what waits for the commit ----
+    Mutant('superseding-what-is-dead-is-allowed', 'src/writer.cpp',
+           'return load_successor(map.frame(frame.place).successor) == 0 ? 0 : -ENOENT;', 'return 0;', 'writer commit'),
+    Mutant('removal-of-a-removed-key-is-allowed', 'src/writer.cpp',
+           'return is_removed || load_successor(map.frame(place).successor) != 0 ? -ENOENT : 0;', 'return is_removed ? 0 : 0;',
+           'writer commit'),
+    Mutant('shrink-may-grow', 'src/writer.cpp', 'if (size > pending.size) { return -EINVAL; }', '', 'writer'),
+    Mutant('shrink-leaves-a-gap', 'src/writer.cpp',
+           'pending.pad_after += uint32_t(pending.length - length);', '', 'writer commit'),
+    Mutant('alignment-is-forgotten', 'src/writer.cpp',
+           'pending.pad_before = padding_before(writer.tail, request.payload_offset, pending.alignment);', 'pending.pad_before = 0;',
+           'writer'),
+    Mutant('rollback-keeps-the-ids', 'src/writer.cpp',
+           'writer.next_id = writer.first_id;', '', 'writer'),
+    Mutant('last-id-is-one-too-many', 'src/writer.cpp',
+           'int writer_alloc(Writer &writer, uint64_t size, const speculo_chunk_options &options, void **ret_data, uint64_t *ret_id) {\n'
+           '    if (writer.next_id > max_id)',
+           'int writer_alloc(Writer &writer, uint64_t size, const speculo_chunk_options &options, void **ret_data, uint64_t *ret_id) {\n'
+           '    if (writer.next_id > max_id + 1)', 'end writer'),
+    Mutant('fast-path-ignores-the-end-of-the-segment', 'src/writer.cpp',
+           'writer.tail + length <= writer.current->soft_end() &&', 'writer.tail + length <= writer.current->soft_end() + 64 &&',
+           'writer compact room reserve'),
+
+    # ---- compaction ----
+    Mutant('compaction-carries-the-dead', 'src/compact.cpp',
+           'if (!frame.is_chunk() || load_successor(writer_.current->map.frame(frame.place).successor) != 0) { return false; }',
+           'if (!frame.is_chunk()) { return false; }', 'compact'),
+    Mutant('compaction-drops-what-the-commit-supersedes', 'src/compact.cpp',
+           'return !is_over || (has_superseders_ && is_awaited(frame.id));', 'return !is_over;', 'compact_middle'),
+    Mutant('no-end-in-the-old-segment', 'src/compact.cpp',
+           'publish_end(old.map, writer.committed, copy.segment.generation, copy.segment.slot, copy.segment.incarnation);', '',
+           'chain cursor compact'),
+    Mutant('segment-is-shared-with-readers-inside', 'src/segment.cpp',
+           'if (error < 0) { return error; }\n    segment_invalidate(segment);', '(void)error;\n    segment_invalidate(segment);',
+           'hold segment pins'),
+    Mutant('lossless-does-not-wait-for-cursors', 'src/compact.cpp',
+           'if (int error = segment_shut_out_cursors(*old); error < 0) { return error; }', 'segment_shut_out_cursors(*old);',
+           'lossless compact_choice chain wait'),
+    Mutant('segment-never-halves', 'src/compact.cpp',
+           'if (is_quiet && writer.quiet_generations + 1 >= quiet_before_halving)', 'if (false)', 'compact'),
+
+    # ---- takeover ----
+    Mutant('successors-of-a-dead-batch-stay', 'src/takeover.cpp',
+           'store_successor(map.frame(frame.place).successor, 0);', '', 'takeover death'),
+    Mutant('keys-of-a-dead-batch-stay', 'src/takeover.cpp',
+           'publish_versions(slot.versions, pack_versions(previous, previous));', '', 'takeover death'),
+    Mutant('switch-is-not-finished', 'src/takeover.cpp',
+           'if (segment->generation + 1 == current && segment->generation != 0) { finish_switch(writer, *segment); }', '',
+           'takeover death'),
+    Mutant('ids-of-the-dropped-are-given-again', 'src/takeover.cpp',
+           'writer.next_id = writer.first_id = next_id > last_id ? next_id : last_id + 1;',
+           'writer.next_id = writer.first_id = last_id + 1;', 'takeover'),
+    Mutant('leftovers-stay', 'src/takeover.cpp',
+           'if (is_ours && os::operations.unlink(area.place.directory, name) == 0) { leftovers.found = true; }', '(void)is_ours;',
+           'takeover death'),
+
+    # ---- readers ----
+    Mutant('skipped-counts-from-what-was-passed', 'src/cursor.cpp',
+           'ret_chunk->skipped = frame.id - cursor.delivered - 1;', 'ret_chunk->skipped = frame.id - cursor.passed - 1;',
+           'cursor chain expiry'),
+    Mutant('jump-is-not-told', 'src/cursor.cpp', 'ret_chunk->flags |= SPECULO_CHUNK_JUMPED;', '', 'chain cursor'),
+    Mutant('chain-may-lead-back', 'src/cursor.cpp',
+           'if (current_generation(end.id) <= reader.cursor.segment->generation) { return -EBADMSG; }', '', 'cursor chain damage'),
+    Mutant('superseding-that-died-hides', 'src/cursor.cpp',
+           'return successor != 0 && successor < cursor.end;', 'return successor != 0;', 'cursor races'),
+    Mutant('view-ends-with-the-segment', 'src/cursor.cpp',
+           'reader.cursor.view = segment;\n    } else {\n        attachment_unpin(segment);\n    }',
+           'reader.cursor.view = nullptr;\n    }\n    attachment_unpin(segment);', 'wait hold'),
+    Mutant('expired-is-shown-a-tick-longer', 'src/clock.cpp',
+           'uint64_t latest = clock_now(clock) + clock.tick;', 'uint64_t latest = clock_now(clock) + 2 * clock.tick;', 'clock expiry'),
+    Mutant('snapshot-sees-later-commits', 'src/snapshot.cpp',
+           'bool is_superseded = successor != 0 && successor < snapshot.end;', 'bool is_superseded = successor != 0;', 'snapshot'),
+    Mutant('hold-pins-nothing', 'src/hold.cpp', 'attachment_pin_again(*segment);', '', 'hold'),
+    Mutant('key-is-compared-by-its-size', 'src/keytable.cpp',
+           ' && equal_bytes(bytes, key.bytes, size);', ';', 'keytable'),
+
+    # ---- what is not believed ----
+    Mutant('frame-may-reach-beyond-the-object', 'src/frame.cpp',
+           'if (frame.size > available - shape.payload) { return false; }', '', 'frame damage'),
+    Mutant('bare-frame-may-reach-beyond-the-object', 'src/frame.hpp',
+           'return frame.length <= map.readable - place && frame.id != 0;', 'return frame.id != 0;', 'frame damage'),
+    Mutant('objects-of-others-are-believed', 'src/control.cpp',
+           'if (!is_own && !trust.anyone && !(trust.has_other && status.uid == trust.other)) { return -EPERM; }', '(void)is_own;',
+           'control planted owners'),
+    Mutant('objects-that-others-may-write-are-believed', 'src/control.cpp',
+           'if (status.links > 1 || (status.mode & foreign_write_bits) != 0) { return -EPERM; }', '', 'control planted owners'),
+    Mutant('segment-of-another-area-is-believed', 'src/segment.cpp',
+           'if (peek(header.area_id[i]) != peek(area.control->area_id[i])) { return -EBADMSG; }', '', 'segment damage planted'),
+
+    # ---- waiting ----
+    Mutant('wake-up-is-not-passed-on', 'src/wait.cpp',
+           'if (error == 0) { os::operations.wake(address_of(word), wake_at_once); }', '', 'wait'),
+    Mutant('slices-are-a-hundred-times-as-long', 'src/wait.cpp', 'slice_ns = 250000000;', 'slice_ns = 25000000000;', 'sleepers wait'),
+    Mutant('sleeper-looks-a-hundred-times-as-often', 'src/wait.cpp',
+           'deadline.left(is_heard || is_silent ? slice_ns : unheard_slice_ns)', 'deadline.left(unheard_slice_ns)', 'sleepers wait'),
+    Mutant('descriptor-is-alarmed-a-hundred-times-as-often', 'src/wait.cpp',
+           'if (is_heard) { return slice_ns; }', 'if (is_heard) { return unheard_slice_ns; }', 'sleepers wait'),
+    Mutant('no-look-between-flag-and-sleep', 'src/wait.cpp',
+           'is_heard = pay_for_writer(reader);\n    }\n    if (int found = look(reader); found != 0) { return found; }',
+           'is_heard = pay_for_writer(reader);\n    }', 'wait'),
+    Mutant('end-is-told-before-the-last-chunks', 'src/wait.cpp',
+           'if (int found = look(reader); found != 0) { return found; } // committed before it went', '', 'wait'),
+    Mutant('end-is-told-for-ever', 'src/wait.cpp',
+           'if (end == -EPIPE) { reader.waiting.told_writers = writers; }', '', 'wait'),
+    Mutant('descriptor-stays-readable', 'src/wait.cpp',
+           'if (found != 1 && waiting.has_watch) { os::operations.watch_drain(&waiting.watch); }',
+           '', 'wait'),
+    Mutant('ring-keeps-the-flag', 'src/bell.cpp',
+           'if (is_flag_set(page.sleepers)) {\n        clear_flag(page.sleepers);', 'if (is_flag_set(page.sleepers)) {', 'bell sleepers'),
+    Mutant('takeover-does-not-ring', 'src/open.cpp',
+           'ring_all(writer.area, writer.ringer); // the one before', '// the one before', 'wait'),
+    Mutant('reader-that-leaves-tells-nobody', 'src/cursor.cpp',
+           'attachment_leave(*segment);\n    tell_writer_of_room(reader);', 'attachment_leave(*segment);', 'wait'),
+
+    # ---- the system ----
+    Mutant('memory-is-touched-before-it-is-there', 'src/segment.cpp',
+           'int error = os::operations.allocate_space(segment.file.fd, from, to - from);', '(void)segment, (void)from, (void)to;\n    int error = 0;',
+           'exhaustion'),
+    Mutant('removal-leaves-the-lock', 'src/open.cpp',
+           'if (error == 0) { error = os::operations.unlink(place.directory, lock_name(place).text); }\n', '', 'open planted'),
+    Mutant('child-uses-its-parents-handle', 'src/fork.cpp', 'forks.add();', '', 'fork'),
+]

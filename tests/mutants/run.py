@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Plants the bugs of mutants.py one at a time and looks whether the suite notices.
+
+usage: run.py TREE BUILD [NAME...]
+
+TREE is a copy of the checkout that may be written to, BUILD its configured build folder. Ends with "N passed, N failed"."""
+
+import pathlib
+import subprocess
+import sys
+import time
+
+from mutants import MUTANTS
+
+TIME_LIMIT = 120  # seconds; a test that hangs has noticed too
+
+
+def program(build, name):
+    for suite in ('unit', 'ipc'):
+        if (build.parent / 'tree' / 'tests' / suite / f'{name}_test.cpp').exists():
+            return f'tests/{suite}/{name}_test'
+    raise SystemExit(f'there is no test program {name}')
+
+
+def compile_all(build, targets):
+    return subprocess.run(['ninja', '-C', build, *targets], capture_output=True, text=True)
+
+
+def first_failure(output):
+    failed = [line for line in output.splitlines() if line.startswith('[  FAILED  ]')]
+    return failed[0].removeprefix('[  FAILED  ]').split('(')[0].strip() if failed else 'it crashed'
+
+
+def kill(build, killers):
+    """What noticed, or None."""
+    for killer in killers:
+        try:
+            run = subprocess.run([build / killer, '--gtest_fail_fast'], capture_output=True, text=True, errors='replace',
+                                 timeout=TIME_LIMIT)
+        except subprocess.TimeoutExpired:
+            return f'{killer}: it hung'
+        if run.returncode != 0:
+            return f'{pathlib.Path(killer).name}: {first_failure(run.stdout)}'
+    return None
+
+
+def try_one(mutant, tree, build):
+    """Whether the mutant was noticed, and what is to be said of it."""
+    path = tree / mutant.file
+    text = path.read_text()
+    if text.count(mutant.old) != 1:
+        return False, f'its text occurs {text.count(mutant.old)} times in {mutant.file}'
+    killers = [program(build, name) for name in mutant.killers.split()]
+    path.write_text(text.replace(mutant.old, mutant.new))
+    try:
+        compiled = compile_all(build, [*killers, 'tests/ipc/peer'])
+        if compiled.returncode != 0:
+            return False, 'it does not compile:\n' + '\n'.join(line for line in compiled.stdout.splitlines() if 'error' in line)
+        killer = kill(build, killers)
+    finally:
+        path.write_text(text)
+    return killer is not None, killer or f'nobody noticed ({mutant.killers})'
+
+
+def main():
+    tree, build = (pathlib.Path(argument).resolve() for argument in sys.argv[1:3])
+    wanted = sys.argv[3:]
+    unknown = set(wanted) - {mutant.name for mutant in MUTANTS}
+    if unknown:
+        raise SystemExit(f'there is no mutant {" ".join(unknown)}')
+    passed = failed = 0
+    for mutant in MUTANTS:
+        if wanted and mutant.name not in wanted:
+            continue
+        begin = time.monotonic()
+        noticed, what = try_one(mutant, tree, build)
+        passed, failed = passed + noticed, failed + (not noticed)
+        print(f'{"killed " if noticed else "ESCAPED"} {mutant.name}: {what} ({time.monotonic() - begin:.0f} s)', flush=True)
+    print(f'{passed} passed, {failed} failed')
+    return failed != 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
