@@ -145,6 +145,14 @@ MUTANTS = [
            'attachment_leave(*segment);\n    tell_writer_of_room(reader);', 'attachment_leave(*segment);', 'wait'),
 
     # ---- the system ----
+    Mutant('segments-stay-mapped', 'src/pins.cpp',
+           'if (attachment->map.base) { os::operations.unmap(attachment->map.base, size_t(attachment->map.geometry.size)); }\n'
+           '    lock', 'lock', 'soak'),
+    Mutant('segments-stay-open', 'src/pins.cpp',
+           'lock_descriptor_close(attachment->lock);\n    os::operations.release(attachment);', '', 'soak'),
+    Mutant('discarded-segments-keep-their-name', 'src/compact.cpp',
+           'os::operations.unlink(writer.area.place.directory, segment_name(writer.area.place, segment->slot, segment->nonce).text);',
+           '(void)writer;', 'soak'),
     Mutant('memory-is-touched-before-it-is-there', 'src/segment.cpp',
            'int error = os::operations.allocate_space(segment.file.fd, from, to - from);', '(void)segment, (void)from, (void)to;\n    int error = 0;',
            'exhaustion'),

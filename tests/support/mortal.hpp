@@ -57,6 +57,7 @@ public:
     Mortal &operator=(const Mortal &) = delete;
 
     uint64_t age() const { return monotonic_ns() - born_; }
+    pid_t pid() const { return pid_; }
 
     // Gives up when it is gone, or nothing happens for too long.
     template <typename Condition> bool wait_until(Condition condition) {
