@@ -3,6 +3,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "check.hpp"
 #include "clock.hpp"
 #include "errors.hpp"
 #include "fork.hpp"
@@ -147,6 +148,10 @@ speculo_area *speculo_area_close(speculo_area *area) noexcept {
 }
 
 int speculo_area_remove(const char *name) noexcept { return name ? core::area_remove(name) : -EINVAL; }
+
+int speculo_area_check(const char *name, speculo_report_fn report, void *user) noexcept {
+    return name ? core::area_check(name, report, user) : -EINVAL;
+}
 
 int speculo_area_get_info(speculo_area *area, speculo_area_info *info) noexcept {
     if (!area || !info) { return -EINVAL; }

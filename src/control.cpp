@@ -140,6 +140,15 @@ int control_create(Area &area, const Choices &choices) {
     return error;
 }
 
+const char *control_flaw(const ControlPage &control) {
+    uint32_t segments = peek(control.segments);
+    uint64_t capacity = peek(control.capacity), most = peek(control.max_capacity);
+    if (capacity == 0 || capacity > capacity_limit || capacity % page_size != 0) { return "capacity"; }
+    if (most > capacity_limit || most % page_size != 0) { return "max_capacity"; }
+    if (peek(control.compact_percent) > 100) { return "compact_percent"; }
+    return segments < 2 || segments > max_slots ? "segments" : nullptr;
+}
+
 void control_close(Area &area) {
     control_unmap(area);
     lock_descriptor_close(area.control_fd);

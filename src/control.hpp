@@ -36,6 +36,9 @@ struct Choices {
 };
 int control_create(Area &area, const Choices &choices);
 
+// Which of an area's choices no writer can go by: its name, or null.
+const char *control_flaw(const ControlPage &control);
+
 // Lets go of the control page.
 void control_close(Area &area);
 

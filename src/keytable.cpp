@@ -18,12 +18,6 @@ constexpr uint64_t mix(uint64_t value) {
     return value ^ (value >> 33);
 }
 
-bool has_key(const SegmentMap &map, uint32_t place, const Key &key) {
-    const std::byte *bytes;
-    uint32_t size;
-    return read_key_of(map, place, bytes, size) && size == key.size && equal_bytes(bytes, key.bytes, size);
-}
-
 } // namespace
 
 uint32_t key_hash(uint64_t seed, const void *bytes, size_t size) {
@@ -40,6 +34,12 @@ uint32_t key_hash(uint64_t seed, const void *bytes, size_t size) {
         hash = mix(hash ^ lane);
     }
     return uint32_t(hash);
+}
+
+bool has_key(const SegmentMap &map, uint32_t place, const Key &key) {
+    const std::byte *bytes;
+    uint32_t size;
+    return read_key_of(map, place, bytes, size) && size == key.size && equal_bytes(bytes, key.bytes, size);
 }
 
 KeySearch key_search(const SegmentMap &map, uint32_t end, const Key &key) {

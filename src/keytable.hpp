@@ -16,6 +16,9 @@ struct Key {
 // Hash of a key in the area that `seed` (its id) belongs to.
 uint32_t key_hash(uint64_t seed, const void *bytes, size_t size);
 
+// Whether the frame at `place`, which need not be committed, has that key.
+bool has_key(const SegmentMap &map, uint32_t place, const Key &key);
+
 struct KeySearch {
     KeySlot *slot; // the key's, or the empty one where it would go; nullptr: the table is full
     bool found;

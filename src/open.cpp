@@ -89,14 +89,6 @@ void change_choices(ControlPage &control, const speculo_area_options &options) {
     put(control.flags, peek(control.flags) | (options.flags & SPECULO_AREA_LOSSLESS));
 }
 
-bool are_sound(const ControlPage &control) {
-    uint32_t segments = peek(control.segments), percent = peek(control.compact_percent);
-    uint64_t capacity = peek(control.capacity);
-    return segments >= 2 && segments <= max_slots && percent <= 100 && capacity != 0 && capacity <= capacity_limit &&
-           peek(control.max_capacity) <= capacity_limit && capacity % page_size == 0 &&
-           peek(control.max_capacity) % page_size == 0;
-}
-
 int change_mode(Writer &writer, uint32_t mode) {
     if (mode == 0) { return 0; }
     int error = os::operations.set_mode(writer.area.control_fd.fd, mode | 0600);
@@ -305,7 +297,7 @@ int prefault(Writer &writer, uint64_t bytes) {
 int begin_writing(Writer &writer, uint32_t flags, const speculo_area_options &options) {
     if (int error = open_or_create_control(writer, flags, options); error < 0) { return error; }
     ControlPage &control = *writer.area.control;
-    if (!are_sound(control)) { return -EBADMSG; }
+    if (control_flaw(control)) { return -EBADMSG; }
     if (!os::has_range_locks && ((peek(control.flags) | options.flags) & SPECULO_AREA_LOSSLESS)) { return -EOPNOTSUPP; }
     liveness_show(writer.area);
     if (int error = ringer_open(writer.area, writer.ringer); error < 0) { return error; }

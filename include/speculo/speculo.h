@@ -217,6 +217,31 @@ SPECULO_API speculo_area *speculo_area_close(speculo_area *area) SPECULO_NOTHROW
 SPECULO_API int speculo_area_remove(const char *name) SPECULO_NOTHROW;
 
 /**
+ * Is told of one problem that speculo_area_check() found.
+ *
+ * `error` is `-EBADMSG`, or as the system gave it. `message` names the object and the place in it, in English; valid during the
+ * call. Must not throw.
+ */
+typedef void (*speculo_report_fn)(void *user, int error, const char *message);
+
+/**
+ * Validates everything that an area holds, as a reader of the caller's uid: control page, segments, frames, ids, index, keys, bell.
+ *
+ * Changes nothing and takes no role; works beside a living writer and on what a dead one left, which is sound. Reads every
+ * frame of the current segment and of those behind it; pins one segment at a time. Reports at most 100 problems, then says that
+ * further ones are not listed.
+ *
+ * @param name    Name of the area, as for speculo_area_open().
+ * @param report  Called once for each problem, in this thread; or NULL.
+ * @param user    Handed to `report`.
+ * @return 0 sound, `-EBADMSG` not; or: `-ENOENT`; `-EACCES`; `-EPERM`; `-EPROTONOSUPPORT`; `-EINVAL`; `-EOPNOTSUPP`; `-EAGAIN` the
+ *         writer changed segments too often meanwhile; `-ESTALE` the area was removed meanwhile; or as the system gave it.
+ * @threads  Any thread.
+ * @since    0.1
+ */
+SPECULO_API int speculo_area_check(const char *name, speculo_report_fn report, void *user) SPECULO_NOTHROW;
+
+/**
  * Tells the state of an area.
  *
  * Walks the current segment to count chunks, unless #SPECULO_INFO_QUICK is set. A writer's pending chunks count in `used` only.

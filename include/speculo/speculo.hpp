@@ -222,6 +222,16 @@ inline void remove(const char *name) { detail::check(speculo_area_remove(name), 
 inline void remove(const std::string &name) { remove(name.c_str()); }
 #endif
 
+/** Validates everything that an area holds; see speculo_area_check(). Not sound, or cannot be opened: the error. */
+inline void check(const char *name, speculo_report_fn report, void *user, std::error_code &ec) noexcept {
+    detail::check(speculo_area_check(name, report, user), ec);
+}
+#if defined(__cpp_exceptions)
+inline void check(const char *name, speculo_report_fn report = nullptr, void *user = nullptr) {
+    detail::check(speculo_area_check(name, report, user), name);
+}
+#endif
+
 namespace detail {
 
 /* What writer and reader have in common. */

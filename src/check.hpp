@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// The check of an area: reads everything as a reader may, beside a living writer or behind a dead one, and tells what cannot be.
+#pragma once
+
+#include <cerrno>
+#include <cstdarg>
+
+#include "pins.hpp"
+#include "speculo/speculo.h"
+
+namespace speculo::core {
+
+// ---- check.cpp: the area's objects ----
+
+int area_check(const char *name, speculo_report_fn report, void *user);
+
+// What is wrong, told as it is found.
+class Findings {
+public:
+    Findings(speculo_report_fn report, void *user) : report_(report), user_(user) {}
+
+    // `kind` and `name` of the object, and what is wrong with it.
+    [[gnu::format(printf, 5, 6)]] void add(int error, const char *kind, const char *name, const char *format, ...);
+    [[gnu::format(printf, 5, 0)]] void add_list(int error, const char *kind, const char *name, const char *format,
+                                                va_list values);
+
+    // Nothing more is listed, so nothing more need be looked at.
+    bool is_full() const { return count_ > most; }
+    // 0, -EBADMSG, or what the system gave: then not everything was looked at.
+    int result() const { return result_; }
+
+private:
+    static constexpr uint32_t most = 100;
+
+    speculo_report_fn report_;
+    void *user_;
+    uint32_t count_ = 0;
+    int result_ = 0;
+};
+
+// ---- check_segment.cpp: one segment that is pinned ----
+
+// A bit for each place where a frame begins.
+class Boundaries {
+public:
+    Boundaries() = default;
+    ~Boundaries() { os::operations.release(words_); }
+    Boundaries(const Boundaries &) = delete;
+    Boundaries &operator=(const Boundaries &) = delete;
+
+    int make_room(uint32_t places);
+    void add(uint32_t place) { words_[place / 64] |= uint64_t(1) << place % 64; }
+    bool has(uint32_t place) const { return place / 64 < count_ && (words_[place / 64] >> place % 64 & 1); }
+
+private:
+    uint64_t *words_ = nullptr;
+    size_t count_ = 0;
+};
+
+// Everything is judged at one end, which was fixed first.
+struct SegmentCheck {
+    SegmentCheck(Findings &all, const ObjectName &object, Attachment &pinned) : findings(all), name(object), segment(pinned) {}
+
+    [[gnu::format(printf, 2, 3)]] void bad(const char *format, ...);
+    const SegmentMap &map() const { return segment.map; }
+    // A committed frame begins there; the end is no such place.
+    bool is_frame(uint32_t place) const { return place < end && boundaries.has(place); }
+
+    Findings &findings;
+    const ObjectName &name;
+    Attachment &segment;
+    Boundaries boundaries; // up to the end, which is one too
+    uint32_t end = 0;      // the first place without a committed frame; or that of END
+    bool has_end_frame = false;
+    Frame end_frame; // if it has
+};
+
+// Finds the end, and looks at everything that needs no other end. Returns whether the rest can be judged.
+bool check_frames(SegmentCheck &check);
+// Successor words.
+void check_successors(SegmentCheck &check);
+
+// ---- check_keys.cpp ----
+
+// The key table, and whether every key leads to its newest version. For the current segment: those of retired ones are at rest.
+void check_keys(SegmentCheck &check, uint64_t seed);
+
+} // namespace speculo::core
