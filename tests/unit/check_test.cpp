@@ -1,20 +1,11 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// What speculo_area_check finds, and that it finds nothing where nothing is wrong: beside a writer that runs flat out, or behind one
-// that died. Each damage is named with its place.
+// What speculo_area_check finds: each damage is named with its place.
 #include <gtest/gtest.h>
-
-#include <atomic>
-#include <csignal>
-#include <random>
-#include <thread>
 
 #include <fcntl.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 
-#include "guarded.hpp"
-#include "probe.hpp"
-#include "writing.hpp"
+#include "checking.hpp"
 
 namespace {
 
@@ -23,67 +14,15 @@ using namespace speculo::test;
 
 constexpr uint64_t capacity = 16 << 10;
 
-struct Result {
-    int error = 0;
-    std::vector<std::string> messages;
-
-    std::string text() const {
-        std::string all = "result " + std::to_string(error) + "\n";
-        for (const std::string &message : messages) { all += message + "\n"; }
-        return all;
-    }
-    bool tells(const std::string &part) const { return text().find(part) != std::string::npos; }
-};
-
-Result check(const AreaName &name) {
-    Result result;
-    auto report = [](void *user, int error, const char *message) {
-        EXPECT_LT(error, 0);
-        static_cast<Result *>(user)->messages.emplace_back(message);
-    };
-    result.error = speculo_area_check(name.c_str(), report, &result);
-    EXPECT_EQ(result.error, speculo_area_check(name.c_str(), nullptr, nullptr)) << result.text();
-    return result;
-}
-
-void expect_sound(const AreaName &name) {
-    Result result = check(name);
-    EXPECT_EQ(result.error, 0) << result.text();
-    EXPECT_EQ(result.messages.size(), 0u) << result.text();
-}
-
-// Every kind of frame and field, versions, removals, what was superseded and obsoleted, in several generations.
-void write_everything(speculo_area *writer, int rounds = 20) {
-    for (int i = 0; i < rounds; ++i) {
-        uint64_t plain = commit_chunk(writer, "plain");
-        put_key(writer, i % 3 == 0 ? "a" : "bb", std::to_string(i));
-        put_chunk(writer, std::string(size_t(i * 5), 'x'), i % 2 ? transient() : aligned(64));
-        put_chunk(writer, "instead", superseding(plain));
-        ChunkOptions options = living(uint64_t(1) << 50);
-        options.tag = 7;
-        uint64_t tagged = commit_chunk(writer, "tagged", options);
-        if (i % 4 == 1) { EXPECT_EQ(remove_key(writer, "bb"), 0); }
-        if (i % 2) { EXPECT_EQ(speculo_chunk_obsolete(writer, tagged), 0); }
-        commit(writer);
-        if (i % 4 == 3) { EXPECT_EQ(speculo_chunk_obsolete(writer, commit_chunk(writer, "gone")), 0); }
-        commit(writer);
-        if (i % 7 == 6) { compact_now(writer); }
-    }
-    commit_chunk(writer, std::string(5000, 'l')); // a page in which no frame begins
-    commit_key(writer, "ccc", "first");
-    commit_key(writer, "ccc", "second");
-    commit_key(writer, "ccc", "third");
-    commit_chunk(writer, "last");
-}
-
 class Checks : public testing::Test {
 protected:
     void SetUp() override { write_everything(writer); }
 
     // Lets go of the writer, so that nobody tidies up.
     void expect(const std::string &part) {
-        Result result = check(name);
+        CheckResult result = check(name);
         EXPECT_EQ(result.error, -EBADMSG) << result.text();
+        EXPECT_EQ(speculo_area_check(name.c_str(), nullptr, nullptr), -EBADMSG);
         EXPECT_TRUE(result.tells(part)) << "expected: " << part << "\n" << result.text();
         EXPECT_TRUE(result.tells(" " + base() + "@") || result.tells(" " + base() + ": ")) << result.text();
     }
@@ -276,7 +215,7 @@ TEST_F(Checks, find_a_key_table_that_is_too_full) {
     for (uint64_t i = 0; i < probe.map().geometry.table_slots; ++i) {
         if (core::peek(table[i].frame) == 0) { core::put(table[i].frame, place); }
     }
-    Result result = check(name);
+    CheckResult result = check(name);
     EXPECT_EQ(result.error, -EBADMSG);
 }
 
@@ -369,119 +308,10 @@ TEST_F(Checks, list_a_bounded_number_of_problems) {
     core::FrameWalk walk(probe.map(), core::first_place, probe.end());
     core::Frame frame;
     while (walk.next(frame) == 1) { core::put(probe.map().frame(frame.place).successor, UINT32_MAX); }
-    Result result = check(name);
+    CheckResult result = check(name);
     EXPECT_EQ(result.error, -EBADMSG);
     ASSERT_EQ(result.messages.size(), 101u);
     EXPECT_EQ(result.messages.back(), "further problems are not listed");
-}
-
-// ---- no false alarm ----
-
-void write_flat_out(speculo_area *area, std::atomic<bool> &done) {
-    std::mt19937_64 random(1);
-    for (uint64_t i = 1; !done.load(std::memory_order_relaxed); ++i) {
-        std::string key = "key" + std::to_string(random() % 8), name = "by id" + std::to_string(i % 3);
-        put_key(area, key, std::string(random() % 300, 'k'));
-        uint64_t id = put_key(area, name, "aligned", aligned(256));
-        put_chunk(area, std::string(random() % 600, 't'), transient());
-        put_key(area, key, "later in the same commit");
-        if (i % 5 == 0) { EXPECT_EQ(remove_key(area, key), 0); }
-        commit(area);
-        if (i % 3 == 0) { put_key(area, "another", "instead", superseding(id)); }
-        if (i % 3 == 1) { EXPECT_EQ(speculo_chunk_obsolete(area, id), 0); }
-        if (i % 7 == 0) { EXPECT_EQ(speculo_rollback(area), 0); }
-        commit(area);
-        if (i % 50 != 0) { continue; }
-        put_key(area, key, "pending over a compaction");
-        put_chunk(area, std::string(5000, 'c'), transient());
-        if (i % 100 == 0) { EXPECT_EQ(speculo_rollback(area), 0); }
-        commit(area);
-        compact_now(area);
-    }
-}
-
-void check_beside_a_writer(const AreaOptions &options, int checks) {
-    AreaName name;
-    Handle writer = make_area(name, options);
-    std::atomic<bool> done{false};
-    std::thread writing([&] { write_flat_out(writer, done); });
-    int sound = 0, busy = 0;
-    for (int i = 0; i < checks && !testing::Test::HasFailure(); ++i) {
-        Result result = check(name);
-        EXPECT_EQ(result.messages.size(), 0u) << result.text();
-        busy += result.error == -EAGAIN;
-        sound += result.error == 0;
-    }
-    done.store(true);
-    writing.join();
-    EXPECT_EQ(sound, checks) << busy << " too busy";
-    EXPECT_GT(info_of(writer).generation, 5u);
-    expect_sound(name);
-}
-
-TEST(Check, raises_no_false_alarm_beside_a_writer) { check_beside_a_writer(AreaOptions(16 << 10), 150); }
-
-TEST(Check, raises_no_false_alarm_while_segments_grow) {
-    AreaOptions options(16 << 10);
-    options.max_capacity = 1 << 20;
-    options.segments = 5;
-    check_beside_a_writer(options, 150);
-}
-
-// A writer that is killed at any moment leaves what is sound.
-TEST(Check, raises_no_false_alarm_behind_a_writer_that_was_killed) {
-    for (int i = 0; i < 60 && !testing::Test::HasFailure(); ++i) {
-        AreaName name;
-        pid_t child = fork();
-        if (child == 0) {
-            std::atomic<bool> done{false};
-            Handle writer = make_area(name, capacity);
-            write_flat_out(writer, done);
-        }
-        while (try_open(name, SPECULO_OPEN_NO_CURSOR) < 0) { std::this_thread::yield(); }
-        for (int spins = i * i * 4; spins > 0; --spins) { std::this_thread::yield(); }
-        kill(child, SIGKILL);
-        waitpid(child, nullptr, 0);
-        expect_sound(name);
-        Handle next = open_writer(name);
-        expect_sound(name);
-        write_everything(next, 5);
-        expect_sound(name);
-    }
-}
-
-// ---- any damage ----
-
-TEST(CheckOfDamage, P10_is_bounded_and_stays_inside) {
-    GuardedMappings guarded;
-    AreaName name;
-    Handle writer = make_area(name, 8 << 10);
-    write_everything(writer);
-    writer.close();
-    std::string directory = name.path().substr(0, name.path().rfind('/') + 1);
-    int found = 0;
-    std::mt19937_64 random(7);
-    for (const std::string &file : name.files()) {
-        int fd = open((directory + file).c_str(), O_RDWR | O_CLOEXEC);
-        off_t size = lseek(fd, 0, SEEK_END);
-        for (off_t offset = 0; offset + 4 <= size && !testing::Test::HasFailure(); offset += 4) {
-            uint32_t was = 0;
-            ASSERT_EQ(pread(fd, &was, 4, offset), 4);
-            if (was == 0 && random() % 16 != 0) { continue; }
-            for (uint32_t wrong : {~was, was + 1, was - 1, uint32_t(random()), uint32_t(random() % 1024), 0u}) {
-                ASSERT_EQ(pwrite(fd, &wrong, 4, offset), 4);
-                int error = speculo_area_check(name.c_str(), nullptr, nullptr);
-                // Another version, an area that is not there yet, or is to be removed: that is what such words say.
-                bool is_said = error == -EPROTONOSUPPORT || error == -ENOENT;
-                EXPECT_TRUE(error == 0 || error == -EBADMSG || is_said) << file << " offset " << offset << ": " << error;
-                found += error == -EBADMSG;
-            }
-            ASSERT_EQ(pwrite(fd, &was, 4, offset), 4);
-        }
-        close(fd);
-    }
-    EXPECT_GT(found, 1000);
-    expect_sound(name);
 }
 
 } // namespace
