@@ -91,33 +91,59 @@ const char *header_flaw(const Area &area, const SegmentHeader &header, uint32_t 
     return fits ? nullptr : "offset 40: capacity and slots of the key table do not fit the object's size";
 }
 
-const char *object_flaw(const Area &area, int fd, uint32_t slot, uint64_t entry) {
+// -ENOENT: it has lost its name meanwhile.
+int object_flaw(const Area &area, int fd, uint32_t slot, uint64_t entry, const char **ret_flaw) {
     os::FileStatus status;
-    if (os::operations.status(fd, &status) < 0) { return nullptr; }
-    int error = control_check_object(area, status);
-    if (error == -EPERM) { return "it has another owner, other names, or others may write it"; }
-    if (error < 0) { return "it is no regular file, or has lost its name"; }
-    if (status.size < page_size) { return "it is shorter than its header"; }
-    void *address = nullptr;
-    if (os::operations.map(fd, page_size, os::Access::read, &address) < 0) { return nullptr; }
-    const char *flaw = header_flaw(area, *static_cast<SegmentHeader *>(address), slot, entry, status.size);
-    os::operations.unmap(address, page_size);
-    return flaw;
+    int error = os::operations.status(fd, &status);
+    if (error < 0) { return error; }
+    error = control_check_object(area, status);
+    if (error == -ENOENT) { return error; }
+    if (error == 0 && status.size >= page_size) {
+        void *address = nullptr;
+        error = os::operations.map(fd, page_size, os::Access::read, &address);
+        if (error < 0) { return error; }
+        *ret_flaw = header_flaw(area, *static_cast<SegmentHeader *>(address), slot, entry, status.size);
+        os::operations.unmap(address, page_size);
+    } else if (error == 0) {
+        *ret_flaw = "it is shorter than its header";
+    } else {
+        *ret_flaw = error == -EPERM ? "it has another owner, other names, or others may write it" : "it is no regular file";
+    }
+    return 0;
 }
 
-void tell_segment(const Check &check, Findings &findings, uint32_t slot, uint64_t entry, int error) {
-    ObjectName name = segment_name(check.area.place, slot, slot_nonce(entry));
-    if (!is_damage(error)) { return findings.add(error, "segment", name.text, "cannot be looked at: %s", error_text(error)); }
-    int fd = os::operations.open(check.area.place.directory, name.text, os::Access::read);
-    const char *flaw = fd < 0 ? nullptr : object_flaw(check.area, fd, slot, entry);
-    if (fd >= 0) { os::operations.close(fd); }
-    findings.add(-EBADMSG, "segment", name.text, "%s", flaw ? flaw : error_text(error));
+int flaw_by_name(const Area &area, const char *name, uint32_t slot, uint64_t entry, const char **ret_flaw) {
+    int fd = os::operations.open(area.place.directory, name, os::Access::read);
+    if (fd == -ELOOP) {
+        *ret_flaw = "it is a symbolic link";
+        return 0;
+    }
+    if (fd < 0) { return fd; }
+    int error = object_flaw(area, fd, slot, entry, ret_flaw);
+    os::operations.close(fd);
+    return error;
 }
 
-bool is_there(const Check &check, uint32_t slot, uint64_t entry) {
+// Why a segment could not be entered. -EAGAIN: nothing is wrong with it by now; it was just about to get its name, or to lose it.
+int tell_segment(const Check &check, Findings &findings, uint32_t slot, uint64_t entry, int error) {
+    ObjectName name = segment_name(check.area.place, slot, slot_nonce(entry));
+    const char *flaw = nullptr;
+    if (is_damage(error)) { error = flaw_by_name(check.area, name.text, slot, entry, &flaw); }
+    if (!flaw && (error == 0 || error == -ENOENT)) { return -EAGAIN; }
+    if (flaw) {
+        findings.add(-EBADMSG, "segment", name.text, "%s", flaw);
+    } else {
+        findings.add(error, "segment", name.text, "cannot be looked at: %s", error_text(error));
+    }
+    return 0;
+}
+
+// 1, 0, or an error. Whether it is to be there is to be asked afterwards: a writer changes the entry first, then the name.
+int is_there(const Check &check, uint32_t slot, uint64_t entry) {
     os::FileStatus status;
     ObjectName name = segment_name(check.area.place, slot, slot_nonce(entry));
-    return os::operations.status_at(check.area.place.directory, name.text, &status) != -ENOENT;
+    int error = os::operations.status_at(check.area.place.directory, name.text, &status);
+    return error == 0 ? 1 : error == -ENOENT ? 0 : error;
 }
 
 bool has_moved(const Check &check, uint32_t slot, uint64_t entry) {
@@ -148,7 +174,7 @@ void look_into(Check &check, Findings &findings, Attachment &attachment, uint64_
     bool is_current = attachment.slot == current_slot(current) && attachment.generation == current_generation(current);
     if (!check_frames(segment)) { return; }
     check_successors(segment);
-    if (is_current) { check_keys(segment, peek(check.area.control->area_id[0])); }
+    check_keys(segment, peek(check.area.control->area_id[0]));
     if (segment.has_end_frame) { check_end(check, segment, attachment.slot, attachment.generation); }
     // END comes after `current` has moved, and before it moves once more.
     bool is_to_have_end = attachment.generation + 1 < current_generation(current);
@@ -160,7 +186,17 @@ void look_into(Check &check, Findings &findings, Attachment &attachment, uint64_
     }
 }
 
-// The segment that `current` names. 0, or why there was nothing to look at.
+int tell_generation(const Check &check, Findings &findings, const Attachment &attachment, uint64_t entry, uint64_t current) {
+    uint64_t generation = observe_generation(attachment.map.header().generation), wanted = current_generation(current);
+    if (generation == wanted) { return -EAGAIN; } // somebody else has locked it
+    findings.add(-EBADMSG, "segment", segment_name(check.area.place, attachment.slot, slot_nonce(entry)).text,
+                 "offset %zu: cannot be entered as generation %llu, which is current; its header says %llu",
+                 offsetof(SegmentHeader, generation), static_cast<unsigned long long>(wanted),
+                 static_cast<unsigned long long>(generation));
+    return 0;
+}
+
+// The segment that `current` names. -EAGAIN: that has moved, or is to be looked at once more.
 int try_current(Check &check, Findings &findings, uint64_t current) {
     uint32_t slot = current_slot(current);
     uint64_t entry = observe_slot(check.area.control->slots[slot]);
@@ -173,22 +209,17 @@ int try_current(Check &check, Findings &findings, uint64_t current) {
         attachment_unpin(attachment);
         return 0;
     }
+    int there = is_there(check, slot, entry);
     if (control_is_stale(check.area)) { return -ESTALE; }
     if (observe_current(check.area.control->current) != current || has_moved(check, slot, entry)) { return -EAGAIN; }
-    ObjectName name = segment_name(check.area.place, slot, slot_nonce(entry));
     if (slot_nonce(entry) == 0) {
         tell(findings, check, "`current` names a slot without an object");
-    } else if (is_attached && error == -ESTALE) {
-        auto generation = static_cast<unsigned long long>(observe_generation(attachment->map.header().generation));
-        findings.add(-EBADMSG, "segment", name.text,
-                     "offset %zu: cannot be entered as generation %llu, which is current; its header says %llu",
-                     offsetof(SegmentHeader, generation), static_cast<unsigned long long>(current_generation(current)),
-                     generation);
-    } else if (!is_there(check, slot, entry)) {
-        findings.add(-EBADMSG, "segment", name.text, "there is no such object, and it is the current one");
-    } else {
-        tell_segment(check, findings, slot, entry, error);
+        return 0;
     }
+    if (is_attached && error == -ESTALE) { return tell_generation(check, findings, *attachment, entry, current); }
+    if (there != 0) { return tell_segment(check, findings, slot, entry, there < 0 ? there : error); }
+    findings.add(-EBADMSG, "segment", segment_name(check.area.place, slot, slot_nonce(entry)).text,
+                 "there is no such object, and it is the current one");
     return 0;
 }
 
@@ -233,16 +264,16 @@ int check_retired(Check &check, Findings &findings, uint32_t slot) {
         int error = attachment_get(check.area, check.attachments, slot, entry, &attachment);
         if (error == 0) { error = try_retired(check, findings, slot, entry, *attachment); }
         if (error == 0) { return 0; }
+        int there = is_there(check, slot, entry);
         if (control_is_stale(check.area)) { return -ESTALE; }
         if (error == -EAGAIN || has_moved(check, slot, entry)) { continue; }
-        if (is_there(check, slot, entry)) {
-            tell_segment(check, findings, slot, entry, error);
-        } else {
+        if (there == 0) {
             check.missing[slot] = {true, false, entry};
+            return 0;
         }
-        return 0;
+        if (tell_segment(check, findings, slot, entry, there < 0 ? there : error) == 0) { return 0; }
     }
-    return 0; // a writer uses it again and again: there is no history in it
+    return -EAGAIN;
 }
 
 // ---- what is missing ----
@@ -260,9 +291,11 @@ int check_missing(Check &check, Findings &findings) {
     uint32_t count = 0;
     for (uint32_t slot = 0; slot < max_slots; ++slot) {
         Missing &missing = check.missing[slot];
-        bool is_still = missing.is_missing && !has_moved(check, slot, missing.entry) && !is_there(check, slot, missing.entry);
-        missing.is_missing = is_still;
-        count += is_still;
+        if (!missing.is_missing) { continue; }
+        int there = is_there(check, slot, missing.entry);
+        if (there < 0) { tell_segment(check, findings, slot, missing.entry, there); }
+        missing.is_missing = there == 0 && !has_moved(check, slot, missing.entry);
+        count += missing.is_missing;
     }
     if (count > 0 && control_is_stale(check.area)) { return -ESTALE; }
     note_ends(check);
@@ -316,8 +349,7 @@ void Findings::add(int error, const char *kind, const char *name, const char *fo
 }
 
 void Findings::add_list(int error, const char *kind, const char *name, const char *format, va_list values) {
-    bool is_first_of_system = result_ == 0 || (result_ == -EBADMSG && error != -EBADMSG);
-    if (is_first_of_system) { result_ = error; }
+    if (result_ == 0 || error == -EBADMSG) { result_ = error; }
     if (is_full()) { return; }
     bool is_last = ++count_ > most;
     if (!report_) { return; }
@@ -337,7 +369,9 @@ int area_check(const char *name, speculo_report_fn report, void *user) {
     if (error == 0) { error = check_objects(*check, findings); }
     attachments_close(check->attachments);
     handle_end(check);
-    return error < 0 ? error : findings.result();
+    // What was found stays true where not everything could be looked at; but an area that is being removed is none any more.
+    bool is_unsound = findings.result() == -EBADMSG && error != -ESTALE;
+    return error < 0 && !is_unsound ? error : findings.result();
 }
 
 } // namespace speculo::core

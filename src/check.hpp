@@ -26,7 +26,7 @@ public:
 
     // Nothing more is listed, so nothing more need be looked at.
     bool is_full() const { return count_ > most; }
-    // 0, -EBADMSG, or what the system gave: then not everything was looked at.
+    // 0, -EBADMSG, or what the system gave first: then nothing was wrong with what could be looked at.
     int result() const { return result_; }
 
 private:
@@ -82,7 +82,8 @@ void check_successors(SegmentCheck &check);
 
 // ---- check_keys.cpp ----
 
-// The key table, and whether every key leads to its newest version. For the current segment: those of retired ones are at rest.
+// The key table, and whether every key leads to its newest version. In history too: snapshots that were opened in time look keys up
+// there, and nobody changes it any more.
 void check_keys(SegmentCheck &check, uint64_t seed);
 
 } // namespace speculo::core

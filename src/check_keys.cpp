@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// The key table of the current segment. A writer may enter versions meanwhile: each word is judged by the rules for a reader whose
-// end is older.
+// The key table of a segment. In the current one a writer may enter versions meanwhile: each word is judged by the rules for a reader
+// whose end is older.
 #include "check.hpp"
 #include "keytable.hpp"
 
@@ -16,14 +16,22 @@ bool is_version(const SegmentCheck &check, uint32_t place, const Key &key) {
     return check.is_frame(place) && has_key(check.map(), place, key);
 }
 
-// Which version of the slot's key is the newest at the end; the way there may begin behind what was readable.
+// Which version of the slot's key is the newest at the end; the way there may begin behind what was readable. -EBADMSG: there is
+// none; another error was told.
 int64_t version_at_end(SegmentCheck &check, const KeySlot &slot) {
     for (;;) {
         int64_t place = key_version_at(check.map(), check.end, slot);
-        int grown = place == -EBADMSG ? attachment_measure(check.segment, check.segment.map) : 0;
-        if (grown <= 0) { return grown < 0 ? grown : place; }
+        if (place != -EBADMSG) { return place; }
+        int grown = attachment_measure(check.segment, check.segment.map);
+        if (grown == 0) { return place; }
+        if (grown < 0) {
+            check.findings.add(grown, "segment", check.name.text, "how far it reaches cannot be known");
+            return grown;
+        }
     }
 }
+
+bool was_told(int64_t place) { return place < 0 && place != -EBADMSG; }
 
 void check_versions(SegmentCheck &check, uint32_t number, uint32_t place, const Key &key) {
     const KeySlot &slot = check.map().table()[number];
@@ -37,6 +45,7 @@ void check_versions(SegmentCheck &check, uint32_t number, uint32_t place, const 
                          previous);
     }
     int64_t found = version_at_end(check, slot);
+    if (was_told(found)) { return; }
     if (found <= 0 || !is_version(check, uint32_t(found), key)) {
         check.bad("key slot %u: the way from newest and previous, places %u and %u, leads to no version of its key", number,
                   newest, previous);
@@ -81,6 +90,7 @@ void check_lookup(SegmentCheck &check, const Frame &frame, const Key &key) {
     auto id = static_cast<unsigned long long>(frame.id);
     KeySearch search = key_search(check.map(), check.end, key);
     int64_t found = search.found ? version_at_end(check, *search.slot) : 0;
+    if (was_told(found)) { return; }
     if (!search.found || found < 0) {
         check.bad("place %u: the key of chunk %llu is not found in the key table", frame.place, id);
     } else if (found < frame.place) {
