@@ -286,15 +286,17 @@ void note_ends(Check &check) {
     }
 }
 
-// One object that nothing speaks of may be missing: a writer died, or is at work, between its entry and its name.
+// Those that were missing are looked for again. One that nothing speaks of may be: a writer died, or is at work, between its entry
+// and its name.
 int check_missing(Check &check, Findings &findings) {
     uint32_t count = 0;
     for (uint32_t slot = 0; slot < max_slots; ++slot) {
         Missing &missing = check.missing[slot];
         if (!missing.is_missing) { continue; }
-        int there = is_there(check, slot, missing.entry);
-        if (there < 0) { tell_segment(check, findings, slot, missing.entry, there); }
-        missing.is_missing = there == 0 && !has_moved(check, slot, missing.entry);
+        uint64_t entry = missing.entry;
+        missing.is_missing = false;
+        if (int error = check_retired(check, findings, slot); error < 0) { return error; }
+        missing.is_missing = missing.is_missing && missing.entry == entry; // all of them at one time, then
         count += missing.is_missing;
     }
     if (count > 0 && control_is_stale(check.area)) { return -ESTALE; }

@@ -219,23 +219,34 @@ SPECULO_API int speculo_area_remove(const char *name) SPECULO_NOTHROW;
 /**
  * Is told of one problem that speculo_area_check() found.
  *
- * `error` is `-EBADMSG`, or as the system gave it. `message` names the object and the place in it, in English; valid during the
- * call. Must not throw.
+ * `error` is `-EBADMSG`, or as the system gave it. `message` names the object and the place in it, in English, to be read by people;
+ * valid during the call. Must not throw.
  */
 typedef void (*speculo_report_fn)(void *user, int error, const char *message);
 
 /**
- * Validates everything that an area holds, as a reader of the caller's uid: control page, segments, frames, ids, index, keys, bell.
+ * Validates everything that an area holds: control page, every segment with its header, frames, ids, successors, index and key
+ * table, and that all objects are there, whole, and the owner's alone.
  *
- * Changes nothing and takes no role; works beside a living writer and on what a dead one left, which is sound. Reads every
- * frame of the current segment and of those behind it; pins one segment at a time. Reports at most 100 problems, then says that
- * further ones are not listed.
+ * For those who may read the area. Changes nothing, takes no role and disturbs neither writer nor readers: it reads beside a living
+ * writer, follows when that changes segments, and looks again before it tells of anything that might just be changing. What a
+ * dead writer left in the middle of anything is sound: the next one puts it in order. It looks at what readers and writers go by,
+ * not at the payloads: those bear no checksum. Not sound are also: a key table of a segment that is no longer current, as a
+ * snapshot may still use it; and an area without its bell (readers oversleep) or its lock (a second writer might come in), which no
+ * crash can leave behind.
+ *
+ * Costs a walk over all frames and keys of all segments, and some memory for it: a bit for every 16 bytes of the largest segment.
+ * While it looks at a segment it pins that, like any reader: a writer that wants to use it again meanwhile replaces it. A lossless
+ * writer does not wait for it.
  *
  * @param name    Name of the area, as for speculo_area_open().
- * @param report  Called once for each problem, in this thread; or NULL.
+ * @param report  Called for each problem, in this thread, at most 100 times and then once to say that further ones are not listed;
+ *                or NULL. May use the area, through handles of its own.
  * @param user    Handed to `report`.
- * @return 0 sound, `-EBADMSG` not; or: `-ENOENT`; `-EACCES`; `-EPERM`; `-EPROTONOSUPPORT`; `-EINVAL`; `-EOPNOTSUPP`; `-EAGAIN` the
- *         writer changed segments too often meanwhile; `-ESTALE` the area was removed meanwhile; or as the system gave it.
+ * @return 0 sound; `-EBADMSG` not: at least one thing is wrong, and readers or writers may get that error or worse; remove the
+ *         area, or let its writer begin anew. If nothing was found to be wrong but not everything could be looked at: `-EAGAIN` the
+ *         writer changed segments too often meanwhile; `-ESTALE` the area was removed meanwhile; `-ENOMEM`, ... as the system gave
+ *         it. As when a reader opens it: `-ENOENT`; `-EACCES`; `-EPERM`; `-EPROTONOSUPPORT`; `-EINVAL`; `-EOPNOTSUPP`.
  * @threads  Any thread.
  * @since    0.1
  */

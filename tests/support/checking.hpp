@@ -38,6 +38,31 @@ inline void expect_sound(const AreaName &name) {
     EXPECT_EQ(speculo_area_check(name.c_str(), nullptr, nullptr), 0);
 }
 
+inline std::string object_of(AreaProbe &area, uint32_t slot) {
+    return core::segment_name(area.area().place, slot, core::slot_nonce(core::peek(area.control().slots[slot]))).text;
+}
+
+// Takes an object's name away for a moment.
+class Hidden {
+public:
+    Hidden(const AreaName &area, const std::string &object) : path_(area.path().substr(0, area.path().rfind('/') + 1) + object) {
+        EXPECT_EQ(rename(path_.c_str(), (path_ + ".hidden").c_str()), 0) << path_;
+    }
+    ~Hidden() { EXPECT_EQ(rename((path_ + ".hidden").c_str(), path_.c_str()), 0); }
+    Hidden(const Hidden &) = delete;
+    Hidden &operator=(const Hidden &) = delete;
+
+private:
+    std::string path_;
+};
+
+// How many segment objects there have been; it grows when one is replaced.
+inline uint64_t objects_made(AreaProbe &area) {
+    uint64_t sum = 0;
+    for (core::Shared<uint64_t> &slot : area.control().slots) { sum += core::slot_incarnation(core::observe_slot(slot)); }
+    return sum;
+}
+
 // Every kind of frame and field, versions, removals, what was superseded and obsoleted, in several generations.
 inline void write_everything(speculo_area *writer, int rounds = 20) {
     for (int i = 0; i < rounds; ++i) {

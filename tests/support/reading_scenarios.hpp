@@ -148,6 +148,20 @@ inline int use_descriptor(Stage &stage) {
     return fd < 0 ? fd : speculo_area_dispatch(stage.reader);
 }
 
+// Everything that a check looks at: history, keys, END.
+inline void have_history(Stage &stage) {
+    make_small(stage);
+    for (int i = 0; i < 3; ++i) {
+        compact_now(stage.writer);
+        commit_key(stage.writer, "a", "again"), commit_key(stage.writer, "new", "key");
+    }
+}
+inline int check_all(Stage &stage) {
+    int error = speculo_area_check(stage.name.c_str(), nullptr, nullptr);
+    if (error == 0) { stage.note("sound"); }
+    return error;
+}
+
 inline int ask_for_time(Stage &) {
     speculo_now();
     EXPECT_NE(speculo_strerror(-ENOENT), nullptr);
@@ -175,6 +189,9 @@ inline std::vector<Scenario> all() {
         {"close_of_a_reader", never_fails, have_everything, close_all},
         {"wait", ordinary, be_caught_up, wait_a_little},
         {"descriptor", ordinary, be_caught_up, use_descriptor},
+        {"check", ordinary, have_history, check_all},
+        {"check_of_what_is_left", ordinary, be_left_by_a_crash, check_all},
+        {"check_on_a_disk", on_a_disk, make_and_close, check_all},
         {"now", never_fails, nothing, ask_for_time},
     };
 }

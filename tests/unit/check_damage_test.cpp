@@ -21,11 +21,12 @@ using namespace speculo::test;
 
 // ---- no false alarm ----
 
-void write_flat_out(speculo_area *area, std::atomic<bool> &done, size_t most = 300) {
+// `ballast`: so many bytes have to be carried over now and then.
+void write_flat_out(speculo_area *area, std::atomic<bool> &done, size_t ballast = 1) {
     std::mt19937_64 random(1);
     for (uint64_t i = 1; !done.load(std::memory_order_relaxed); ++i) {
         std::string key = "key" + std::to_string(random() % 8), name = "by id" + std::to_string(i % 3);
-        put_key(area, key, std::string(random() % most, 'k'));
+        put_key(area, key, std::string(random() % 300, 'k'));
         uint64_t id = put_key(area, name, "aligned", aligned(256));
         put_chunk(area, std::string(random() % 600, 't'), transient());
         put_key(area, key, "later in the same commit");
@@ -36,49 +37,65 @@ void write_flat_out(speculo_area *area, std::atomic<bool> &done, size_t most = 3
         if (i % 7 == 0) { EXPECT_EQ(speculo_rollback(area), 0); }
         commit(area);
         if (i % 50 != 0) { continue; }
+        put_key(area, "ballast", std::string(i / 400 % 2 ? 1 : ballast, 'b')); // eight generations of each: segments halve slowly
         put_key(area, key, "pending over a compaction");
         put_chunk(area, std::string(5000, 'c'), transient());
-        if (i % 100 == 0) { EXPECT_EQ(speculo_rollback(area), 0); }
+        if (i % 250 == 0) { EXPECT_EQ(speculo_rollback(area), 0); }
         commit(area);
         compact_now(area);
     }
 }
 
-// Gives the capacity that it has come to.
-uint64_t check_beside_a_writer(const AreaOptions &options, size_t most) {
-    constexpr int checks = 100;
+// How far an area has moved.
+struct Position {
+    uint64_t generation, objects, capacity;
+};
+
+Position position_of(speculo_area *reader, AreaProbe &area) {
+    speculo_area_info info{};
+    info.struct_size = sizeof info;
+    info.flags = SPECULO_INFO_QUICK;
+    EXPECT_EQ(speculo_area_get_info(reader, &info), 0);
+    return {info.generation, objects_made(area), info.capacity};
+}
+
+// Goes on until all has happened that often during checks: a switch, an object replaced, and another size.
+void check_beside_a_writer(const AreaOptions &options, size_t ballast, int wanted_sizes) {
     AreaName name;
-    Handle writer = make_area(name, options);
+    Handle writer = make_area(name, options), reader = open_reader(name, SPECULO_OPEN_NO_CURSOR);
+    AreaProbe area(name);
     std::atomic<bool> done{false};
-    std::thread writing([&] { write_flat_out(writer, done, most); });
-    int sound = 0, busy = 0;
-    for (int i = 0; i < checks && !testing::Test::HasFailure(); ++i) {
+    std::thread writing([&] { write_flat_out(writer, done, ballast); });
+    int checks = 0, sound = 0, switches = 0, replaced = 0, sizes = 0;
+    while ((switches < 20 || replaced < 10 || sizes < wanted_sizes) && !testing::Test::HasFailure()) {
+        Position before = position_of(reader, area);
         CheckResult result = check(name);
+        Position after = position_of(reader, area);
+        EXPECT_TRUE(result.error == 0 || result.error == -EAGAIN) << result.text();
         EXPECT_EQ(result.messages.size(), 0u) << result.text();
-        busy += result.error == -EAGAIN;
-        sound += result.error == 0;
+        ++checks, sound += result.error == 0;
+        switches += after.generation != before.generation;
+        replaced += after.objects != before.objects;
+        sizes += after.capacity != before.capacity;
     }
     done.store(true);
     writing.join();
-    EXPECT_EQ(sound + busy, checks);
     EXPECT_GT(sound, checks / 2);
-    EXPECT_GT(info_of(writer).generation, 5u);
     expect_sound(name);
-    return info_of(writer).capacity;
 }
 
-TEST(Check, raises_no_false_alarm_beside_a_writer) { check_beside_a_writer(AreaOptions(16 << 10), 300); }
+TEST(Check, raises_no_false_alarm_beside_a_writer) { check_beside_a_writer(AreaOptions(16 << 10), 1, 0); }
 
 TEST(Check, raises_no_false_alarm_while_segments_grow) {
     AreaOptions options(8 << 10);
     options.max_capacity = 1 << 20;
     options.segments = 5;
-    EXPECT_GT(check_beside_a_writer(options, 2000), options.capacity);
+    check_beside_a_writer(options, 60000, 3);
 }
 
 // A writer that is killed at any moment leaves what is sound.
 TEST(Check, raises_no_false_alarm_behind_a_writer_that_was_killed) {
-    for (int i = 0; i < 40 && !testing::Test::HasFailure(); ++i) {
+    for (int i = 0; i < 15 && !testing::Test::HasFailure(); ++i) {
         AreaName name;
         pid_t child = fork();
         if (child == 0) {
@@ -87,7 +104,7 @@ TEST(Check, raises_no_false_alarm_behind_a_writer_that_was_killed) {
             write_flat_out(writer, done);
         }
         while (try_open(name, SPECULO_OPEN_NO_CURSOR) < 0) { std::this_thread::yield(); }
-        for (int spins = i * i * 4; spins > 0; --spins) { std::this_thread::yield(); }
+        for (int spins = i * i * i; spins > 0; --spins) { std::this_thread::yield(); }
         kill(child, SIGKILL);
         waitpid(child, nullptr, 0);
         expect_sound(name);
@@ -115,20 +132,19 @@ TEST(CheckOfDamage, P10_is_bounded_and_stays_inside) {
         for (off_t offset = 0; offset + 4 <= size && !testing::Test::HasFailure(); offset += 4) {
             uint32_t was = 0;
             ASSERT_EQ(pread(fd, &was, 4, offset), 4);
-            if (was == 0 && random() % 16 != 0) { continue; }
-            for (uint32_t wrong : {~was, was + 1, uint32_t(random() % 1024)}) {
-                ASSERT_EQ(pwrite(fd, &wrong, 4, offset), 4);
-                int error = speculo_area_check(name.c_str(), nullptr, nullptr);
-                // Another version, an area that is not there yet, or is to be removed: that is what such words say.
-                bool is_said = error == -EPROTONOSUPPORT || error == -ENOENT;
-                EXPECT_TRUE(error == 0 || error == -EBADMSG || is_said) << file << " offset " << offset << ": " << error;
-                found += error == -EBADMSG;
-            }
+            if (random() % (was == 0 ? 32 : 2) != 0) { continue; }
+            uint32_t wrong = random() % 2 ? ~was : random() % 2 ? was + 1 : uint32_t(random() % 1024);
+            ASSERT_EQ(pwrite(fd, &wrong, 4, offset), 4);
+            int error = speculo_area_check(name.c_str(), nullptr, nullptr);
+            // Another version, an area that is not there yet, or is to be removed: that is what such words say.
+            bool is_said = error == -EPROTONOSUPPORT || error == -ENOENT;
+            EXPECT_TRUE(error == 0 || error == -EBADMSG || is_said) << file << " offset " << offset << ": " << error;
+            found += error == -EBADMSG;
             ASSERT_EQ(pwrite(fd, &was, 4, offset), 4);
         }
         close(fd);
     }
-    EXPECT_GT(found, 500);
+    EXPECT_GT(found, 200);
     expect_sound(name);
 }
 
