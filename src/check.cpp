@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// The area as a whole: control page, the objects that it names, bell and lock. Nothing is told that a writer may have been about to
-// change: where a name or a generation does not fit, the control page is asked again, and only what has not moved is wrong.
+// The area as a whole: control page, the objects that it names, bell and lock. Nothing is told that a writer may have been
+// about to change: where a name or a generation does not fit, the control page is asked again, and only what has not moved is
+// wrong.
 #include "check.hpp"
 
 #include <cstdio>
@@ -286,8 +287,8 @@ void note_ends(Check &check) {
     }
 }
 
-// Those that were missing are looked for again. One that nothing speaks of may be: a writer died, or is at work, between its entry
-// and its name.
+// Those that were missing are looked for again. One that nothing speaks of may be: a writer died, or is at work, between its
+// entry and its name.
 int check_missing(Check &check, Findings &findings) {
     uint32_t count = 0;
     for (uint32_t slot = 0; slot < max_slots; ++slot) {

@@ -82,8 +82,8 @@ void check_successors(SegmentCheck &check);
 
 // ---- check_keys.cpp ----
 
-// The key table, and whether every key leads to its newest version. In history too: snapshots that were opened in time look keys up
-// there, and nobody changes it any more.
+// The key table, and whether every key leads to its newest version. In history too: snapshots that were opened in time look
+// keys up there, and nobody changes it any more.
 void check_keys(SegmentCheck &check, uint64_t seed);
 
 } // namespace speculo::core

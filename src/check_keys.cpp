@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// The key table of a segment. In the current one a writer may enter versions meanwhile: each word is judged by the rules for a reader
-// whose end is older.
+// The key table of a segment. In the current one a writer may enter versions meanwhile: each word is judged by the rules for a
+// reader whose end is older.
 #include "check.hpp"
 #include "keytable.hpp"
 

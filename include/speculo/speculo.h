@@ -219,8 +219,8 @@ SPECULO_API int speculo_area_remove(const char *name) SPECULO_NOTHROW;
 /**
  * Is told of one problem that speculo_area_check() found.
  *
- * `error` is `-EBADMSG`, or as the system gave it. `message` names the object and the place in it, in English, to be read by people;
- * valid during the call. Must not throw.
+ * `error` is `-EBADMSG`, or as the system gave it. `message` names the object and the place in it, in English, to be read by
+ * people; valid during the call. Must not throw.
  */
 typedef void (*speculo_report_fn)(void *user, int error, const char *message);
 
@@ -228,25 +228,27 @@ typedef void (*speculo_report_fn)(void *user, int error, const char *message);
  * Validates everything that an area holds: control page, every segment with its header, frames, ids, successors, index and key
  * table, and that all objects are there, whole, and the owner's alone.
  *
- * For those who may read the area. Changes nothing, takes no role and disturbs neither writer nor readers: it reads beside a living
- * writer, follows when that changes segments, and looks again before it tells of anything that might just be changing. What a
- * dead writer left in the middle of anything is sound: the next one puts it in order. It looks at what readers and writers go by,
- * not at the payloads: those bear no checksum. Not sound are also: a key table of a segment that is no longer current, as a
- * snapshot may still use it; and an area without its bell (readers oversleep) or its lock (a second writer might come in), which no
- * crash can leave behind.
+ * For those who may read the area. Changes nothing, takes no role and disturbs neither writer nor readers: it reads beside a
+ * living writer, follows when that changes segments, and looks again before it tells of anything that might just be changing.
+ * What a writer that died left half done is sound: the next one puts it in order. Payloads bear no checksum, and are not
+ * looked at.
  *
- * Costs a walk over all frames and keys of all segments, and some memory for it: a bit for every 16 bytes of the largest segment.
- * While it looks at a segment it pins that, like any reader: a writer that wants to use it again meanwhile replaces it. A lossless
- * writer does not wait for it.
+ * Segments that are no longer current count as well, with their key tables, as cursors and snapshots may still go there; and
+ * so do the bell (without it readers oversleep) and the lock (without it a second writer might come in), as no crash takes
+ * these away.
+ *
+ * Costs a walk over all frames and keys of all segments, and memory: a bit for every 16 bytes of a segment. It pins the
+ * segment that it looks at, as any reader does: a writer that wants to use that again meanwhile replaces it, in a lossless
+ * area too.
  *
  * @param name    Name of the area, as for speculo_area_open().
- * @param report  Called for each problem, in this thread, at most 100 times and then once to say that further ones are not listed;
- *                or NULL. May use the area, through handles of its own.
+ * @param report  Called for each problem, in this thread, at most 100 times, and then once to say that further ones are not
+ *                listed; or NULL. May use the area, through handles of its own.
  * @param user    Handed to `report`.
- * @return 0 sound; `-EBADMSG` not: at least one thing is wrong, and readers or writers may get that error or worse; remove the
- *         area, or let its writer begin anew. If nothing was found to be wrong but not everything could be looked at: `-EAGAIN` the
- *         writer changed segments too often meanwhile; `-ESTALE` the area was removed meanwhile; `-ENOMEM`, ... as the system gave
- *         it. As when a reader opens it: `-ENOENT`; `-EACCES`; `-EPERM`; `-EPROTONOSUPPORT`; `-EINVAL`; `-EOPNOTSUPP`.
+ * @return 0 sound; `-EBADMSG` not: at least one thing is wrong, and readers and writers may come to grief; remove the area and
+ *         make it anew. If nothing was found to be wrong, but not everything could be looked at: `-EAGAIN` the writer changed
+ *         segments too often meanwhile; `-ENOMEM`, ... as the system gave it. `-ESTALE` the area was removed meanwhile. As
+ *         when a reader opens it: `-ENOENT`; `-EACCES`; `-EPERM`; `-EPROTONOSUPPORT`; `-EINVAL`; `-EOPNOTSUPP`.
  * @threads  Any thread.
  * @since    0.1
  */

@@ -222,7 +222,7 @@ inline void remove(const char *name) { detail::check(speculo_area_remove(name), 
 inline void remove(const std::string &name) { remove(name.c_str()); }
 #endif
 
-/** Validates everything that an area holds; see speculo_area_check(). `bad_message` not sound; other errors: it cannot be said. */
+/** Validates everything that an area holds; see speculo_area_check(). Not sound: `bad_message`. */
 inline void check(const char *name, speculo_report_fn report, void *user, std::error_code &ec) noexcept {
     detail::check(speculo_area_check(name, report, user), ec);
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// speculo_area_check under stress: no false alarm beside a writer that runs flat out or behind one that died, and no step outside of
-// the mappings whatever they hold.
+// speculo_area_check under stress: no false alarm beside a writer that runs flat out or behind one that died, and no step
+// outside of the mappings whatever they hold.
 #include <gtest/gtest.h>
 
 #include <atomic>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// speculo_area_check on an area that moves under it: at any step of the check the writer goes on, at any step of the writer somebody
-// checks, and nothing is wrong.
+// speculo_area_check on an area that moves under it: at any step of the check the writer goes on, at any step of the writer
+// somebody checks, and nothing is wrong.
 #include <gtest/gtest.h>
 
 #include <functional>
