@@ -223,12 +223,12 @@ inline void remove(const std::string &name) { remove(name.c_str()); }
 #endif
 
 /** Validates everything that an area holds; see speculo_area_check(). Not sound: `bad_message`. */
-inline void check(const char *name, speculo_report_fn report, void *user, std::error_code &ec) noexcept {
-    detail::check(speculo_area_check(name, report, user), ec);
+inline void check(area_name name, speculo_report_fn report, void *user, std::error_code &ec) noexcept {
+    detail::check(speculo_area_check(name.c_str(), report, user), ec);
 }
 #if defined(__cpp_exceptions)
-inline void check(const char *name, speculo_report_fn report = nullptr, void *user = nullptr) {
-    detail::check(speculo_area_check(name, report, user), name);
+inline void check(area_name name, speculo_report_fn report = nullptr, void *user = nullptr) {
+    detail::check(speculo_area_check(name.c_str(), report, user), name.c_str());
 }
 #endif
 

@@ -59,6 +59,10 @@ protected:
         return find(probe,
                     [](const core::Frame &frame) { return frame.size == 4 && std::memcmp(frame.payload, "last", 4) == 0; });
     }
+    // What comes behind a frame's header.
+    static core::Shared<uint32_t> &first_field(const SegmentProbe &probe, uint32_t place) {
+        return *reinterpret_cast<core::Shared<uint32_t> *>(&probe.map().frame(place) + 1);
+    }
     uint32_t slot_of(const SegmentProbe &probe, const core::Frame &frame) {
         for (uint32_t i = 0; i < probe.map().geometry.table_slots; ++i) {
             uint64_t versions = core::peek(probe.map().table()[i].versions);
@@ -151,6 +155,23 @@ TEST_F(Checks, find_what_is_wrong_with_a_frame) {
     }
 }
 
+TEST_F(Checks, find_a_payload_that_is_not_aligned) {
+    SegmentProbe probe = area.current_segment();
+    core::Frame chunk =
+        find(probe, [](const core::Frame &frame) { return frame.alignment == 64 && !frame.key && frame.place % 256 < 200; });
+    core::Shared<uint32_t> &word = first_field(probe, chunk.place);
+    damage(word, (core::peek(word) & ~0xffu) | 12, at(chunk.place) + " the payload of chunk " + std::to_string(chunk.id));
+}
+
+TEST_F(Checks, find_a_chunk_in_the_reserve) {
+    fill_segment(writer, 200);
+    SegmentProbe probe = area.current_segment();
+    core::Frame last = find(probe, [&](const core::Frame &frame) { return frame.end() == probe.end(); });
+    core::Shared<uint32_t> &commit = probe.map().frame(last.place).commit;
+    uint32_t missing = probe.map().geometry.chunk_end - last.end();
+    damage(commit, core::peek(commit) + (missing + 1) * core::place_size, at(last.place) + " chunk " + std::to_string(last.id));
+}
+
 TEST_F(Checks, allow_what_a_writer_may_have_left) {
     SegmentProbe probe = area.current_segment();
     core::Frame live = plain(probe), keyed = third(probe);
@@ -199,8 +220,7 @@ TEST_F(Checks, find_what_is_wrong_with_the_key_table) {
     damage(slot.versions, core::pack_versions(probe.end(), 0), where + " the way from newest and previous");
     damage(slot.versions, core::pack_versions(second, 0), at(newest.place) + " the key of chunk");
     damage(probe.map().frame(second).successor, 0, at(second) + " chunk ");
-    uint32_t link = uint32_t(probe.map().bytes(newest.place) - probe.map().base) + sizeof(core::FrameHeader);
-    auto &word = *reinterpret_cast<core::Shared<uint32_t> *>(probe.map().base + link);
+    core::Shared<uint32_t> &word = first_field(probe, newest.place);
     ASSERT_EQ(core::peek(word), second);
     damage(word, newest.place, at(newest.place) + " the link");
     damage(word, other, at(newest.place) + " the link");

@@ -215,7 +215,13 @@ TEST_F(Hpp, OpensByFlags) {
     EXPECT_TRUE(writer::open(other.c_str(), writer::existing, {}, ec));
     EXPECT_FALSE(ec);
 
+    speculo::check(name);
+    speculo::check(other.c_str(), nullptr, nullptr, ec);
+    EXPECT_FALSE(ec);
     speculo::remove(other);
+    EXPECT_EQ(thrown([&] { speculo::check(other); }), std::errc::no_such_file_or_directory);
+    speculo::check(other, nullptr, nullptr, ec);
+    EXPECT_EQ(ec, std::errc::no_such_file_or_directory);
     EXPECT_EQ(thrown([&] { speculo::remove(other.c_str()); }), std::errc::no_such_file_or_directory);
     speculo::remove(other, ec);
     EXPECT_EQ(ec, std::errc::no_such_file_or_directory);
