@@ -208,8 +208,8 @@ TEST_F(Checks, find_what_is_wrong_with_the_key_table) {
     core::KeySlot &slot = probe.map().table()[number];
     std::string where = "key slot " + std::to_string(number) + ":";
     uint32_t second = newest.link, other = plain(probe).place;
-    damage(slot.hash, core::peek(slot.hash) + 1, where);
-    damage(slot.frame, probe.map().geometry.place_end, where);
+    damage(slot.hash, core::peek(slot.hash) + 1, where + " its hash is");
+    damage(slot.frame, probe.map().geometry.place_end, where + " its frame");
     damage(slot.frame, other, where + " no frame with a key");
     damage(slot.frame, core::peek(slot.frame) + 1, where + " no frame with a key");
     damage(slot.frame, 0, at(newest.place) + " the key of chunk " + std::to_string(newest.id) + " is not found");
@@ -237,7 +237,7 @@ TEST_F(Checks, find_what_is_wrong_with_the_key_tables_of_history) {
         uint32_t number = 0;
         while (core::peek(probe.map().table()[number].frame) != keyed.place) { ++number; }
         core::KeySlot &entry = probe.map().table()[number];
-        damage(entry.hash, core::peek(entry.hash) + 1, "key slot " + std::to_string(number) + ":");
+        damage(entry.hash, core::peek(entry.hash) + 1, "key slot " + std::to_string(number) + ": its hash is");
         damage(entry.frame, 0, at(keyed.place) + " the key of chunk " + std::to_string(keyed.id) + " is not found");
     }
 }
