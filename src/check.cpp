@@ -4,8 +4,6 @@
 // wrong.
 #include "check.hpp"
 
-#include <cstdio>
-
 #include "bell.hpp"
 #include "errors.hpp"
 #include "handle.hpp"
@@ -36,7 +34,7 @@ bool is_damage(int error) {
 }
 
 void tell(Findings &findings, const Check &check, const char *text) {
-    findings.add(-EBADMSG, "control page", check.area.place.name, "%s", text);
+    findings.add(-EBADMSG, "control page", check.area.place.name, text);
 }
 
 // ---- control page ----
@@ -44,15 +42,15 @@ void tell(Findings &findings, const Check &check, const char *text) {
 void check_choices(const Check &check, Findings &findings) {
     const ControlPage &control = *check.area.control;
     const char *name = check.area.place.name;
-    if (const char *flaw = control_flaw(control)) { findings.add(-EBADMSG, "control page", name, "%s is out of range", flaw); }
+    if (const char *flaw = control_flaw(control)) { findings.add(-EBADMSG, "control page", name, "% is out of range", flaw); }
     if ((peek(control.compatible) | peek(control.read_compatible)) != 0) { return; } // what a newer version added
     uint32_t flags = peek(control.flags) & ~SPECULO_AREA_LOSSLESS;
     uint32_t marks = observe_mark(control.marks) & ~uint32_t(mark_removed | mark_clean | mark_writer_unknown | mark_barrier);
     if (flags != 0) {
-        findings.add(-EBADMSG, "control page", name, "offset %zu: unknown flags %08x", offsetof(ControlPage, flags), flags);
+        findings.add(-EBADMSG, "control page", name, "offset %: unknown flags %", offsetof(ControlPage, flags), Hex{flags});
     }
     if (marks != 0) {
-        findings.add(-EBADMSG, "control page", name, "offset %zu: unknown marks %08x", offsetof(ControlPage, marks), marks);
+        findings.add(-EBADMSG, "control page", name, "offset %: unknown marks %", offsetof(ControlPage, marks), Hex{marks});
     }
 }
 
@@ -132,9 +130,9 @@ int tell_segment(const Check &check, Findings &findings, uint32_t slot, uint64_t
     if (is_damage(error)) { error = flaw_by_name(check.area, name.text, slot, entry, &flaw); }
     if (!flaw && (error == 0 || error == -ENOENT)) { return -EAGAIN; }
     if (flaw) {
-        findings.add(-EBADMSG, "segment", name.text, "%s", flaw);
+        findings.add(-EBADMSG, "segment", name.text, "%", flaw);
     } else {
-        findings.add(error, "segment", name.text, "cannot be looked at: %s", error_text(error));
+        findings.add(error, "segment", name.text, "cannot be looked at: %", error_text(error));
     }
     return 0;
 }
@@ -157,12 +155,11 @@ void check_end(Check &check, SegmentCheck &segment, uint32_t slot, uint64_t gene
     const Frame &end = segment.end_frame;
     uint32_t next = current_slot(end.id), incarnation = load_successor(segment.map().frame(end.place).successor);
     if (current_generation(end.id) != generation + 1) {
-        segment.bad("place %u: END names generation %llu as the one after %llu", end.place,
-                    static_cast<unsigned long long>(current_generation(end.id)), static_cast<unsigned long long>(generation));
+        segment.bad("place %: END names generation % as the one after %", end.place, current_generation(end.id), generation);
     }
     uint32_t newest = slot_incarnation(observe_slot(check.area.control->slots[next]));
     if (incarnation - 1 >= newest) {
-        segment.bad("place %u: END names incarnation %u of slot %u, which never was", end.place, incarnation, next);
+        segment.bad("place %: END names incarnation % of slot %, which never was", end.place, incarnation, next);
     }
     check.ends[slot] = uint64_t(next) << 32 | incarnation;
     check.has_end[slot] = true;
@@ -180,10 +177,10 @@ void look_into(Check &check, Findings &findings, Attachment &attachment, uint64_
     // END comes after `current` has moved, and before it moves once more.
     bool is_to_have_end = attachment.generation + 1 < current_generation(current);
     if (is_to_have_end && !segment.has_end_frame) {
-        segment.bad("place %u: END is missing in a segment that was left long ago", segment.end);
+        segment.bad("place %: END is missing in a segment that was left long ago", segment.end);
     }
     if (segment.has_end_frame && is_current && observe_current(check.area.control->current) == current) {
-        segment.bad("place %u: END in the segment that is current", segment.end);
+        segment.bad("place %: END in the segment that is current", segment.end);
     }
 }
 
@@ -191,9 +188,8 @@ int tell_generation(const Check &check, Findings &findings, const Attachment &at
     uint64_t generation = observe_generation(attachment.map.header().generation), wanted = current_generation(current);
     if (generation == wanted) { return -EAGAIN; } // somebody else has locked it
     findings.add(-EBADMSG, "segment", segment_name(check.area.place, attachment.slot, slot_nonce(entry)).text,
-                 "offset %zu: cannot be entered as generation %llu, which is current; its header says %llu",
-                 offsetof(SegmentHeader, generation), static_cast<unsigned long long>(wanted),
-                 static_cast<unsigned long long>(generation));
+                 "offset %: cannot be entered as generation %, which is current; its header says %",
+                 offsetof(SegmentHeader, generation), wanted, generation);
     return 0;
 }
 
@@ -247,9 +243,8 @@ int try_retired(Check &check, Findings &findings, uint32_t slot, uint64_t entry,
     uint64_t current = observe_current(check.area.control->current);
     if (is_out_of_turn(generation, slot, current)) {
         ObjectName name = segment_name(check.area.place, slot, slot_nonce(entry));
-        findings.add(-EBADMSG, "segment", name.text, "offset %zu: generation %llu cannot be, as %llu is current in slot %u",
-                     offsetof(SegmentHeader, generation), static_cast<unsigned long long>(generation),
-                     static_cast<unsigned long long>(current_generation(current)), current_slot(current));
+        findings.add(-EBADMSG, "segment", name.text, "offset %: generation % cannot be, as % is current in slot %",
+                     offsetof(SegmentHeader, generation), generation, current_generation(current), current_slot(current));
     } else if (generation < current_generation(current)) {
         look_into(check, findings, attachment, entry, current);
     } // else it is current by now, or about to be
@@ -306,7 +301,7 @@ int check_missing(Check &check, Findings &findings) {
         const Missing &missing = check.missing[slot];
         if (!missing.is_missing || (count == 1 && !missing.is_named_by_end)) { continue; }
         ObjectName name = segment_name(check.area.place, slot, slot_nonce(missing.entry));
-        findings.add(-EBADMSG, "segment", name.text, "there is no such object, but slot %u of the control page names it", slot);
+        findings.add(-EBADMSG, "segment", name.text, "there is no such object, but slot % of the control page names it", slot);
     }
     return 0;
 }
@@ -324,7 +319,7 @@ int check_beside(const Check &check, Findings &findings, const char *kind, const
     } else if (is_damage(error)) {
         findings.add(-EBADMSG, kind, name.text, "it is no regular file of the area's owner alone");
     } else {
-        findings.add(error, kind, name.text, "cannot be looked at: %s", error_text(error));
+        findings.add(error, kind, name.text, "cannot be looked at: %", error_text(error));
     }
     return 0;
 }
@@ -344,23 +339,16 @@ int check_objects(Check &check, Findings &findings) {
 
 } // namespace
 
-void Findings::add(int error, const char *kind, const char *name, const char *format, ...) {
-    va_list values;
-    va_start(values, format);
-    add_list(error, kind, name, format, values);
-    va_end(values);
-}
-
-void Findings::add_list(int error, const char *kind, const char *name, const char *format, va_list values) {
+void Findings::tell(int error, const char *pattern, const Value *values) {
     if (result_ == 0 || error == -EBADMSG) { result_ = error; }
     if (is_full()) { return; }
     bool is_last = ++count_ > most;
     if (!report_) { return; }
     if (is_last) { return report_(user_, -EBADMSG, "further problems are not listed"); }
-    char message[768]; // the longest name and the longest text
-    int size = std::snprintf(message, sizeof message, "%s %s: ", kind, name);
-    std::vsnprintf(message + size, sizeof message - size_t(size), format, values);
-    report_(user_, error, message);
+    Text text;
+    text.add("% %: ", values);
+    text.add(pattern, values + 2);
+    report_(user_, error, text.c_str());
 }
 
 int area_check(const char *name, speculo_report_fn report, void *user) {

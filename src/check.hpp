@@ -3,10 +3,10 @@
 #pragma once
 
 #include <cerrno>
-#include <cstdarg>
 
 #include "pins.hpp"
 #include "speculo/speculo.h"
+#include "text.hpp"
 
 namespace speculo::core {
 
@@ -20,9 +20,10 @@ public:
     Findings(speculo_report_fn report, void *user) : report_(report), user_(user) {}
 
     // `kind` and `name` of the object, and what is wrong with it.
-    [[gnu::format(printf, 5, 6)]] void add(int error, const char *kind, const char *name, const char *format, ...);
-    [[gnu::format(printf, 5, 0)]] void add_list(int error, const char *kind, const char *name, const char *format,
-                                                va_list values);
+    template <class... Values> void add(int error, const char *kind, const char *name, const char *pattern, Values... values) {
+        const Value all[] = {kind, name, Value(values)...};
+        tell(error, pattern, all);
+    }
 
     // Nothing more is listed, so nothing more need be looked at.
     bool is_full() const { return count_ > most; }
@@ -30,6 +31,9 @@ public:
     int result() const { return result_; }
 
 private:
+    // `values`: kind, name, and those of the pattern.
+    void tell(int error, const char *pattern, const Value *values);
+
     static constexpr uint32_t most = 100;
 
     speculo_report_fn report_;
@@ -61,7 +65,9 @@ private:
 struct SegmentCheck {
     SegmentCheck(Findings &all, const ObjectName &object, Attachment &pinned) : findings(all), name(object), segment(pinned) {}
 
-    [[gnu::format(printf, 2, 3)]] void bad(const char *format, ...);
+    template <class... Values> void bad(const char *pattern, Values... values) {
+        findings.add(-EBADMSG, "segment", name.text, pattern, values...);
+    }
     const SegmentMap &map() const { return segment.map; }
     // A committed frame begins there; the end is no such place.
     bool is_frame(uint32_t place) const { return place < end && boundaries.has(place); }

@@ -41,14 +41,14 @@ void check_versions(SegmentCheck &check, uint32_t number, uint32_t place, const 
     bool is_newest_sound = newest >= check.end || is_version(check, newest, key);
     bool is_previous_sound = previous == 0 || previous >= check.end || is_version(check, previous, key);
     if (!is_plausible || !is_newest_sound || !is_previous_sound) {
-        return check.bad("key slot %u: newest and previous, places %u and %u, are not two versions of its key", number, newest,
+        return check.bad("key slot %: newest and previous, places % and %, are not two versions of its key", number, newest,
                          previous);
     }
     int64_t found = version_at_end(check, slot);
     if (was_told(found)) { return; }
     if (found <= 0 || !is_version(check, uint32_t(found), key)) {
-        check.bad("key slot %u: the way from newest and previous, places %u and %u, leads to no version of its key", number,
-                  newest, previous);
+        check.bad("key slot %: the way from newest and previous, places % and %, leads to no version of its key", number, newest,
+                  previous);
     }
 }
 
@@ -57,20 +57,20 @@ bool check_slot(SegmentCheck &check, uint32_t number, uint64_t seed) {
     const KeySlot &slot = check.map().table()[number];
     uint32_t place = peek(slot.frame);
     if (place >= check.map().geometry.place_end) {
-        check.bad("key slot %u: its frame, place %u, lies beyond the segment", number, place);
+        check.bad("key slot %: its frame, place %, lies beyond the segment", number, place);
     }
     if (place == 0 || place >= check.end) { return false; }
     Frame frame;
     if (!check.is_frame(place) || FrameWalk(check.map(), place, check.end).next(frame) != 1 || !frame.key) {
-        check.bad("key slot %u: no frame with a key begins at place %u", number, place);
+        check.bad("key slot %: no frame with a key begins at place %", number, place);
         return true;
     }
     Key key = key_of(frame, seed);
     uint32_t hash = peek(slot.hash);
     if (hash != key.hash) {
-        check.bad("key slot %u: its hash is %08x, but that of its key, at place %u, is %08x", number, hash, place, key.hash);
+        check.bad("key slot %: its hash is %, but that of its key, at place %, is %", number, Hex{hash}, place, Hex{key.hash});
     } else if (key_search(check.map(), check.end, key).slot != &slot) {
-        check.bad("key slot %u: a search for its key, at place %u, does not come here", number, place);
+        check.bad("key slot %: a search for its key, at place %, does not come here", number, place);
     }
     check_versions(check, number, place, key);
     return true;
@@ -79,7 +79,7 @@ bool check_slot(SegmentCheck &check, uint32_t number, uint64_t seed) {
 void check_link(SegmentCheck &check, const Frame &frame, const Key &key) {
     if (frame.link == 0) { return; } // the first version in this segment
     if (frame.link >= frame.place || !is_version(check, frame.link, key)) {
-        check.bad("place %u: the link to the version before, place %u, leads to none", frame.place, frame.link);
+        check.bad("place %: the link to the version before, place %, leads to none", frame.place, frame.link);
     }
 }
 
@@ -87,16 +87,16 @@ void check_link(SegmentCheck &check, const Frame &frame, const Key &key) {
 void check_lookup(SegmentCheck &check, const Frame &frame, const Key &key) {
     uint32_t successor = load_successor(check.map().frame(frame.place).successor);
     bool is_live = frame.is_chunk() && (successor == 0 || successor >= check.end);
-    auto id = static_cast<unsigned long long>(frame.id);
+    auto id = frame.id;
     KeySearch search = key_search(check.map(), check.end, key);
     int64_t found = search.found ? version_at_end(check, *search.slot) : 0;
     if (was_told(found)) { return; }
     if (!search.found || found < 0) {
-        check.bad("place %u: the key of chunk %llu is not found in the key table", frame.place, id);
+        check.bad("place %: the key of chunk % is not found in the key table", frame.place, id);
     } else if (found < frame.place) {
-        check.bad("place %u: the key of chunk %llu leads to an older version, place %u", frame.place, id, uint32_t(found));
+        check.bad("place %: the key of chunk % leads to an older version, place %", frame.place, id, uint32_t(found));
     } else if (is_live && found > frame.place) {
-        check.bad("place %u: chunk %llu is live, but its key leads to another, place %u", frame.place, id, uint32_t(found));
+        check.bad("place %: chunk % is live, but its key leads to another, place %", frame.place, id, uint32_t(found));
     }
 }
 
@@ -106,8 +106,8 @@ void check_keys(SegmentCheck &check, uint64_t seed) {
     uint64_t slots = check.map().geometry.table_slots, taken = 0;
     for (uint64_t i = 0; i < slots && !check.findings.is_full(); ++i) { taken += check_slot(check, uint32_t(i), seed); }
     if (key_table_is_full(slots, taken)) {
-        return check.bad("key table: %llu of %llu slots are taken", static_cast<unsigned long long>(taken),
-                         static_cast<unsigned long long>(slots)); // and a search would take too long
+        return check.bad("key table: % of % slots are taken", taken,
+                         slots); // and a search would take too long
     }
     FrameWalk walk(check.map(), first_place, check.end);
     Frame frame;

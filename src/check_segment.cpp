@@ -36,7 +36,7 @@ uint32_t index_entry(const SegmentCheck &check, uint32_t page) { return peek(che
 void check_empty_pages(SegmentCheck &check, Walk &walk, uint32_t page) {
     for (; walk.index_page < page && !check.findings.is_full(); ++walk.index_page) {
         uint32_t entry = index_entry(check, walk.index_page);
-        if (entry != 0) { check.bad("index entry %u is %u, but no frame begins in that page", walk.index_page, entry); }
+        if (entry != 0) { check.bad("index entry % is %, but no frame begins in that page", walk.index_page, entry); }
     }
 }
 
@@ -45,7 +45,7 @@ void check_index(SegmentCheck &check, Walk &walk, uint32_t place) {
     if (page < walk.index_page) { return; }
     check_empty_pages(check, walk, page);
     uint32_t entry = index_entry(check, page);
-    if (entry != place) { check.bad("index entry %u is %u, but the page's first frame is at place %u", page, entry, place); }
+    if (entry != place) { check.bad("index entry % is %, but the page's first frame is at place %", page, entry, place); }
     walk.index_page = page + 1;
 }
 
@@ -57,22 +57,22 @@ void check_rest_of_index(SegmentCheck &check, Walk &walk) {
     if (walk.index_page > last) { return; }
     uint32_t entry = index_entry(check, last);
     bool is_later = entry >= check.end && entry / places_per_page == last;
-    if (entry != 0 && !is_later) { check.bad("index entry %u is %u, but no frame begins in that page", last, entry); }
+    if (entry != 0 && !is_later) { check.bad("index entry % is %, but no frame begins in that page", last, entry); }
 }
 
 void check_chunk(SegmentCheck &check, Walk &walk, const Frame &frame) {
     uint32_t place = frame.place;
-    auto id = static_cast<unsigned long long>(frame.id);
+    auto id = frame.id;
     if (frame.id <= walk.last_id) {
-        auto last = static_cast<unsigned long long>(walk.last_id);
-        check.bad("place %u: chunk %llu follows chunk %llu", place, id, last);
+        auto last = walk.last_id;
+        check.bad("place %: chunk % follows chunk %", place, id, last);
     }
     if (frame.is_chunk() && frame.end() > check.map().geometry.chunk_end) {
-        check.bad("place %u: chunk %llu reaches beyond the capacity, into the reserve", place, id);
+        check.bad("place %: chunk % reaches beyond the capacity, into the reserve", place, id);
     }
     uint64_t payload = place * place_size + uint64_t(frame.payload - check.map().bytes(place));
     if (frame.alignment != 0 && payload % frame.alignment != 0) {
-        check.bad("place %u: the payload of chunk %llu is not aligned to %u bytes", place, id, frame.alignment);
+        check.bad("place %: the payload of chunk % is not aligned to % bytes", place, id, frame.alignment);
     }
     walk.last_id = frame.id;
     if (place < walk.prefix_end) {
@@ -102,28 +102,27 @@ int find_first_end(SegmentCheck &check, Walk &walk) {
 
 void check_header(SegmentCheck &check, const Walk &walk) {
     if (!check.boundaries.has(walk.hint)) {
-        check.bad("offset %zu: no frame begins at the hint, place %u", offsetof(SegmentHeader, hint), walk.hint);
+        check.bad("offset %: no frame begins at the hint, place %", offsetof(SegmentHeader, hint), walk.hint);
     }
     if (!check.boundaries.has(walk.prefix_end)) {
-        check.bad("offset %zu: no frame begins at the end of the prefix, place %u", offsetof(SegmentHeader, prefix_end),
+        check.bad("offset %: no frame begins at the end of the prefix, place %", offsetof(SegmentHeader, prefix_end),
                   walk.prefix_end);
     }
     uint64_t next_id = peek(check.map().header().next_id);
     size_t offset = offsetof(SegmentHeader, next_id);
-    auto shown = static_cast<unsigned long long>(next_id);
+    auto shown = next_id;
     if (next_id == 0 || next_id > max_id + 1) {
-        check.bad("offset %zu: the next id, %llu, is none", offset, shown);
+        check.bad("offset %: the next id, %, is none", offset, shown);
     } else if (walk.prefix_id >= next_id || (walk.first_after != 0 && walk.first_after < next_id)) {
-        check.bad("offset %zu: the next id, %llu, does not lie between the chunks that were copied and those behind", offset,
-                  shown);
+        check.bad("offset %: the next id, %, does not lie between the chunks that were copied and those behind", offset, shown);
     }
 }
 
 void tell_broken_frame(SegmentCheck &check, int error) {
     if (error == -EBADMSG) {
-        check.bad("place %u: the frame is senseless, or reaches beyond the segment's memory", check.end);
+        check.bad("place %: the frame is senseless, or reaches beyond the segment's memory", check.end);
     } else {
-        check.findings.add(error, "segment", check.name.text, "place %u: could not be looked at", check.end);
+        check.findings.add(error, "segment", check.name.text, "place %: could not be looked at", check.end);
     }
 }
 
@@ -139,13 +138,6 @@ int Boundaries::make_room(uint32_t places) {
     return 0;
 }
 
-void SegmentCheck::bad(const char *format, ...) {
-    va_list values;
-    va_start(values, format);
-    findings.add_list(-EBADMSG, "segment", name.text, format, values);
-    va_end(values);
-}
-
 bool check_frames(SegmentCheck &check) {
     const SegmentHeader &header = check.map().header();
     Walk walk{};
@@ -156,7 +148,7 @@ bool check_frames(SegmentCheck &check) {
         return false;
     }
     if (walk.hint > check.end) {
-        check.bad("place %u: nothing is committed there, but the hint says that commits reach to place %u", check.end, walk.hint);
+        check.bad("place %: nothing is committed there, but the hint says that commits reach to place %", check.end, walk.hint);
         return false;
     }
     check_header(check, walk);
@@ -169,13 +161,13 @@ void check_successors(SegmentCheck &check) {
     while (walk.next(frame) == 1 && !check.findings.is_full()) {
         uint32_t successor = load_successor(check.map().frame(frame.place).successor);
         if (successor >= check.map().geometry.place_end) {
-            check.bad("place %u: the successor, place %u, lies beyond the segment", frame.place, successor);
+            check.bad("place %: the successor, place %, lies beyond the segment", frame.place, successor);
         } else if (frame.is_control() && successor != 0) {
-            check.bad("place %u: what is no chunk has a successor, place %u", frame.place, successor);
+            check.bad("place %: what is no chunk has a successor, place %", frame.place, successor);
         } else if (successor != 0 && successor < frame.place) {
-            check.bad("place %u: the successor, place %u, is older", frame.place, successor);
+            check.bad("place %: the successor, place %, is older", frame.place, successor);
         } else if (successor != 0 && successor < check.end && !check.is_frame(successor)) {
-            check.bad("place %u: no frame begins at the successor, place %u", frame.place, successor);
+            check.bad("place %: no frame begins at the successor, place %", frame.place, successor);
         }
     }
 }
