@@ -214,7 +214,7 @@ private:
 
 using area_info = speculo_area_info; /**< What info() tells. */
 
-/** Removes an area. (No area_name here: with `using namespace` it must not be mistaken for remove() of <cstdio>.) */
+/** Removes an area. (No area_name here: with `using namespace` it must not be mistaken for remove() of stdio.h.) */
 inline void remove(const char *name, std::error_code &ec) noexcept { detail::check(speculo_area_remove(name), ec); }
 inline void remove(const std::string &name, std::error_code &ec) noexcept { remove(name.c_str(), ec); }
 #if defined(__cpp_exceptions)

@@ -3,10 +3,10 @@
 # Installs the build into an empty folder, all of it and in a distribution's two parts, and then uses it as a program outside the
 # project does: C and C++, through pkg-config, shared and static.
 #
-# usage: install.sh BUILD SOURCE PREFIX SONAME VERSION PYTHON      (environment: CC, CXX, PKG_CONFIG)
+# usage: install.sh BUILD SOURCE PREFIX MANDIR SONAME VERSION PYTHON      (environment: CC, CXX, PKG_CONFIG)
 set -eu
 
-build=$1 source=$2 prefix=$3 soname=$4 version=$5 python=$6
+build=$1 source=$2 prefix=$3 mandir=$4 soname=$5 version=$6 python=$7
 here=$source/tests/install
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
@@ -42,12 +42,19 @@ devel="libspeculo.a libspeculo.so speculo.h speculo.hpp speculo.pc"
 install_into "$scratch/all"
 install_into "$scratch/runtime" --tags runtime
 install_into "$scratch/devel" --tags devel
-# shellcheck disable=SC2086 # lists of words
+# What the option doc has built, if anything.
+mkdir "$scratch/man" "$scratch/doc"
+install_into "$scratch/man" --tags man
+install_into "$scratch/doc" --tags doc
+# shellcheck disable=SC2046,SC2086 # lists of words
 {
     expect_names "runtime" "$scratch/runtime" $runtime
     expect_names "devel" "$scratch/devel" $devel
-    expect_names "all" "$scratch/all" $runtime $devel
+    expect_names "all" "$scratch/all" $runtime $devel $(names_in "$scratch/man") $(names_in "$scratch/doc")
 }
+for page in $(names_in "$scratch/man"); do
+    [ -s "$scratch/man$prefix/$mandir/man${page##*.}/$page" ] || fail "$page: not in the folder of its section"
+done
 
 # ---- programs outside the project ----------------------------------------------------------------------------------------------
 # Where the files really are: the prefix inside the folder. Everything else in the .pc file is relative to it.
@@ -99,7 +106,7 @@ if LC_ALL=C readelf -d "$scratch/c-archive" | grep NEEDED | grep -v 'libc\.'; th
     fail "a C program with the archive needs more than libc"
 fi
 
-# ---- the examples of README.md ---------------------------------------------------------------------------------------------------
+# ---- the programs of README.md and doc/ --------------------------------------------------------------------------------------------
 if [ -e "$source/README.md" ]; then
-    "$python" -B "$here/readme_example.py" "$root" "$source" || fail "README.md does not keep its word"
+    "$python" -B "$here/doc_examples.py" "$root" "$source" || fail "the documentation does not keep its word"
 fi
