@@ -25,7 +25,7 @@ BLOCK = re.compile(r"^```(\w*)([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LANGUAGES = {"c": "cc -std=c99", "cpp": "c++ -std=c++17"}
 STRICT = "-Wall -Wextra -Wpedantic -Werror"
 # Where the name of an area stands.
-NAME = re.compile(r'((?:_open|_remove|_check|::remove|writer|reader)(?: \w+)?[({])"([\w./-]+)"')
+NAME = re.compile(r'((?:_open|_remove|_check|::open|::remove|writer|reader)(?: \w+)?[({])"([\w./-]+)"')
 # Lines that README.md tells a user to type.
 COMMAND = re.compile(r"^c(?:c|\+\+) -std=\S+ -o hello hello\.(\w+) \$\(pkg-config --cflags --libs speculo\)$", re.MULTILINE)
 PAGES = ["README.md", "doc/*.md", "doc/*/*.md"]
