@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Every function of the C header says what it gives, needs and returns, who may call it, and since when.
+"""Every function of the C header says what it gives, needs and returns, who may call it, and since when; and the pages of the
+documentation speak of nothing that the header does not have.
 
-usage: docs.py HEADER
+usage: docs.py HEADER TOP      (TOP: the source tree)
 """
 
 import re
 import sys
+from pathlib import Path
 
 from header import functions, report
 
@@ -27,10 +29,20 @@ def problems_of(function):
         yield f'has parameters {function.parameters}, but documents {documented}'
 
 
+def strange_names(header, top):
+    """What pages mention of the C interface although it is not there."""
+    known = set(re.findall(r'\b(?:speculo|SPECULO)_\w+', Path(header).read_text()))
+    for page in [top / 'README.md', *sorted((top / 'doc').rglob('*.md')), top / 'doc/man/speculo.7']:
+        for name in sorted(set(re.findall(r'\b(?:speculo_[a-z]\w+|SPECULO_[A-Z]\w+)', page.read_text())) - known):
+            yield f'{page.relative_to(top)} speaks of {name}'
+
+
 def main():
-    found = functions(sys.argv[1])
+    header, top = sys.argv[1], Path(sys.argv[2])
+    found = functions(header)
     print(f'{len(found)} functions')
-    report([f'{function.name} {problem}' for function in found for problem in problems_of(function)])
+    problems = [f'{function.name} {problem}' for function in found for problem in problems_of(function)]
+    report(problems + list(strange_names(header, top)))
 
 
 main()

@@ -49,14 +49,13 @@ def problems_of(folder, name, text):
         yield 'is not named by the page that it leads to'
     if not re.search(rf'\b{name}\(', found['SYNOPSIS']):
         yield 'is not declared there'
-    for other in set(re.findall(r'\b(speculo_\w+)(?:\\fP\(3\)| \(3\))', text)):
+    for other in set(re.findall(r'(speculo_\w+)(?:\\fP\(3\)| \(3\))', text)):
         if not (folder / f'{other}.3').exists():
             yield f'refers to {other}(3), which is not there'
 
 
-def complaints(checker, folder, pages):
-    done = subprocess.run(CHECKERS[checker] + [str(page) for page in pages], cwd=folder.parent, capture_output=True, text=True,
-                          check=False)
+def complaints(checker, pages):
+    done = subprocess.run(CHECKERS[checker] + [str(page) for page in pages], capture_output=True, text=True, check=False)
     for line in (done.stdout + done.stderr).splitlines():
         if line.strip():
             yield line
@@ -76,7 +75,7 @@ def main():
     whole = [page for page in pages if not page.read_text().startswith('.so ')]
     checkers = [name for name in CHECKERS if shutil.which(name)]
     for checker in checkers:
-        problems += complaints(checker, folder, [*whole, Path(overview)])
+        problems += complaints(checker, [*whole, Path(overview)])
     print(f'{len(names)} symbols, {len(whole)} pages, looked at by {", ".join(checkers) or "nobody"}')
     report(problems if names else ['no symbols found'])
 
