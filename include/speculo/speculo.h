@@ -375,7 +375,8 @@ SPECULO_API int speculo_key_remove(speculo_area *area, const void *key, size_t k
 /**
  * Publishes everything since the last commit: all of it becomes visible at once.
  *
- * A commit of nothing is fine. No system call; needs no memory and no space, so it does not fail for want of them.
+ * A commit of nothing is fine. No system call but to wake those who wait; in an area that other users may read it wakes unasked,
+ * once a millisecond at most. Needs no memory and no space, so it does not fail for want of them.
  *
  * @param area  Writer's handle.
  * @return 0, or: `-EROFS`; `-EINVAL`; `-ECHILD`.
