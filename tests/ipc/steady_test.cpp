@@ -41,9 +41,9 @@ TEST(Steady, P4_a_thousand_compactions_take_no_more_memory_and_fault_nothing_in)
     EXPECT_GT(writer_faults, rest); // each segment is a fresh one
     EXPECT_GT(reader_faults, rest);
 #else
-    // A few are the process's own; a single fresh page in each segment would be a hundred times as many. (A sanitizer does not give
-    // memory that was freed to the next who asks, so there each small object faults.)
-    uint64_t most = is_slow_build ? 2 * rest : rest / 100;
+    // A few are the process's own, or of pages that a busy system took back meanwhile; a single fresh page in each segment would be
+    // ten times as many. (A sanitizer does not give memory that was freed to the next who asks, so there each small object faults.)
+    uint64_t most = is_slow_build ? 2 * rest : rest / 10;
     EXPECT_LT(writer_faults, most);
     EXPECT_LT(reader_faults, most);
 #endif

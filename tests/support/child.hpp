@@ -11,7 +11,7 @@
 
 namespace speculo::test {
 
-inline constexpr int child_timeout_ms = 20000;
+inline constexpr int child_timeout_ms = 60000; // a hundred processes on a machine that is busy with others' take their time
 inline constexpr int timed_out = -1;
 inline constexpr int killed_by = 128; // plus the signal
 
