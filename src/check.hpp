@@ -78,7 +78,7 @@ struct SegmentCheck {
     Boundaries boundaries; // up to the end, which is one too
     uint32_t end = 0;      // the first place without a committed frame; or that of END
     bool has_end_frame = false;
-    Frame end_frame; // if it has
+    Frame end_frame{}; // if it has
 };
 
 // Finds the end, and looks at everything that needs no other end. Returns whether the rest can be judged.
