@@ -72,24 +72,6 @@ int open_control(Check &check, Findings &findings) {
 
 // ---- objects ----
 
-// The first thing that is wrong with a segment's header; null if it is none of these.
-const char *header_flaw(const Area &area, const SegmentHeader &header, uint32_t slot, uint64_t entry, uint64_t size) {
-    Geometry geometry;
-    if (observe_magic(header.magic) != segment_magic) { return "offset 0: the magic is wrong"; }
-    if (peek(header.version) != format_version) { return "offset 8: another format version"; }
-    if (peek(header.byte_order) != byte_order_tag) { return "offset 12: another byte order"; }
-    for (int i = 0; i < 2; ++i) {
-        if (peek(header.area_id[i]) != peek(area.control->area_id[i])) { return "offset 16: it is of another area"; }
-    }
-    if (peek(header.slot) != slot) { return "offset 32: it is of another slot"; }
-    if (peek(header.incarnation) != slot_incarnation(entry)) { return "offset 36: it is of another incarnation"; }
-    if (!make_geometry(peek(header.capacity), peek(header.table_slots), geometry)) {
-        return "offset 40: capacity or slots of the key table are out of range";
-    }
-    bool fits = size >= geometry.chunks_offset + reserve_size && size <= geometry.size;
-    return fits ? nullptr : "offset 40: capacity and slots of the key table do not fit the object's size";
-}
-
 // -ENOENT: it has lost its name meanwhile.
 int object_flaw(const Area &area, int fd, uint32_t slot, uint64_t entry, const char **ret_flaw) {
     os::FileStatus status;
@@ -101,7 +83,8 @@ int object_flaw(const Area &area, int fd, uint32_t slot, uint64_t entry, const c
         void *address = nullptr;
         error = os::operations.map(fd, page_size, os::Access::read, &address);
         if (error < 0) { return error; }
-        *ret_flaw = header_flaw(area, *static_cast<SegmentHeader *>(address), slot, entry, status.size);
+        Geometry geometry;
+        *ret_flaw = segment_flaw(area, *static_cast<SegmentHeader *>(address), status.size, slot, entry, geometry).text;
         os::operations.unmap(address, page_size);
     } else if (error == 0) {
         *ret_flaw = "it is shorter than its header";
@@ -339,15 +322,15 @@ int check_objects(Check &check, Findings &findings) {
 
 } // namespace
 
-void Findings::tell(int error, const char *pattern, const Value *values) {
+void Findings::tell(int error, const char *pattern, const Value *values, const Value *end) {
     if (result_ == 0 || error == -EBADMSG) { result_ = error; }
     if (is_full()) { return; }
     bool is_last = ++count_ > most;
     if (!report_) { return; }
     if (is_last) { return report_(user_, -EBADMSG, "further problems are not listed"); }
     Text text;
-    text.add("% %: ", values);
-    text.add(pattern, values + 2);
+    text.add("% %: ", values, end);
+    text.add(pattern, values + 2, end);
     report_(user_, error, text.c_str());
 }
 

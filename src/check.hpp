@@ -22,7 +22,7 @@ public:
     // `kind` and `name` of the object, and what is wrong with it.
     template <class... Values> void add(int error, const char *kind, const char *name, const char *pattern, Values... values) {
         const Value all[] = {kind, name, Value(values)...};
-        tell(error, pattern, all);
+        tell(error, pattern, all, all + sizeof...(values) + 2);
     }
 
     // Nothing more is listed, so nothing more need be looked at.
@@ -32,7 +32,7 @@ public:
 
 private:
     // `values`: kind, name, and those of the pattern.
-    void tell(int error, const char *pattern, const Value *values);
+    void tell(int error, const char *pattern, const Value *values, const Value *end);
 
     static constexpr uint32_t most = 100;
 

@@ -87,16 +87,15 @@ void check_link(SegmentCheck &check, const Frame &frame, const Key &key) {
 void check_lookup(SegmentCheck &check, const Frame &frame, const Key &key) {
     uint32_t successor = load_successor(check.map().frame(frame.place).successor);
     bool is_live = frame.is_chunk() && (successor == 0 || successor >= check.end);
-    auto id = frame.id;
     KeySearch search = key_search(check.map(), check.end, key);
     int64_t found = search.found ? version_at_end(check, *search.slot) : 0;
     if (was_told(found)) { return; }
     if (!search.found || found < 0) {
-        check.bad("place %: the key of chunk % is not found in the key table", frame.place, id);
+        check.bad("place %: the key of chunk % is not found in the key table", frame.place, frame.id);
     } else if (found < frame.place) {
-        check.bad("place %: the key of chunk % leads to an older version, place %", frame.place, id, uint32_t(found));
+        check.bad("place %: the key of chunk % leads to an older version, place %", frame.place, frame.id, uint32_t(found));
     } else if (is_live && found > frame.place) {
-        check.bad("place %: chunk % is live, but its key leads to another, place %", frame.place, id, uint32_t(found));
+        check.bad("place %: chunk % is live, but its key leads to another, place %", frame.place, frame.id, uint32_t(found));
     }
 }
 
@@ -106,8 +105,7 @@ void check_keys(SegmentCheck &check, uint64_t seed) {
     uint64_t slots = check.map().geometry.table_slots, taken = 0;
     for (uint64_t i = 0; i < slots && !check.findings.is_full(); ++i) { taken += check_slot(check, uint32_t(i), seed); }
     if (key_table_is_full(slots, taken)) {
-        return check.bad("key table: % of % slots are taken", taken,
-                         slots); // and a search would take too long
+        return check.bad("key table: % of % slots are taken", taken, slots); // and a search would take too long
     }
     FrameWalk walk(check.map(), first_place, check.end);
     Frame frame;

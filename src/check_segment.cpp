@@ -62,11 +62,8 @@ void check_rest_of_index(SegmentCheck &check, Walk &walk) {
 
 void check_chunk(SegmentCheck &check, Walk &walk, const Frame &frame) {
     uint32_t place = frame.place;
-    auto id = frame.id;
-    if (frame.id <= walk.last_id) {
-        auto last = walk.last_id;
-        check.bad("place %: chunk % follows chunk %", place, id, last);
-    }
+    uint64_t id = frame.id;
+    if (id <= walk.last_id) { check.bad("place %: chunk % follows chunk %", place, id, walk.last_id); }
     if (frame.is_chunk() && frame.end() > check.map().geometry.chunk_end) {
         check.bad("place %: chunk % reaches beyond the capacity, into the reserve", place, id);
     }
@@ -74,11 +71,11 @@ void check_chunk(SegmentCheck &check, Walk &walk, const Frame &frame) {
     if (frame.alignment != 0 && payload % frame.alignment != 0) {
         check.bad("place %: the payload of chunk % is not aligned to % bytes", place, id, frame.alignment);
     }
-    walk.last_id = frame.id;
+    walk.last_id = id;
     if (place < walk.prefix_end) {
-        walk.prefix_id = frame.id;
+        walk.prefix_id = id;
     } else if (walk.first_after == 0) {
-        walk.first_after = frame.id;
+        walk.first_after = id;
     }
 }
 
@@ -110,11 +107,10 @@ void check_header(SegmentCheck &check, const Walk &walk) {
     }
     uint64_t next_id = peek(check.map().header().next_id);
     size_t offset = offsetof(SegmentHeader, next_id);
-    auto shown = next_id;
     if (next_id == 0 || next_id > max_id + 1) {
-        check.bad("offset %: the next id, %, is none", offset, shown);
+        check.bad("offset %: the next id, %, is none", offset, next_id);
     } else if (walk.prefix_id >= next_id || (walk.first_after != 0 && walk.first_after < next_id)) {
-        check.bad("offset %: the next id, %, does not lie between the chunks that were copied and those behind", offset, shown);
+        check.bad("offset %: the next id, %, does not lie between the chunks that were copied and those behind", offset, next_id);
     }
 }
 

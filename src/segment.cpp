@@ -120,17 +120,28 @@ uint32_t segment_readable(const Geometry &geometry, uint64_t size) {
     return places < geometry.place_end ? uint32_t(places) : geometry.place_end;
 }
 
+Flaw segment_flaw(const Area &area, const SegmentHeader &header, uint64_t size, uint32_t slot, uint64_t entry,
+                  Geometry &ret_geometry) {
+    if (observe_magic(header.magic) != segment_magic) { return {-EBADMSG, "offset 0: the magic is wrong"}; }
+    if (peek(header.version) != format_version) { return {-EPROTONOSUPPORT, "offset 8: another format version"}; }
+    if (peek(header.byte_order) != byte_order_tag) { return {-EBADMSG, "offset 12: another byte order"}; }
+    for (int i = 0; i < 2; ++i) {
+        bool is_of_area = peek(header.area_id[i]) == peek(area.control->area_id[i]);
+        if (!is_of_area) { return {-EBADMSG, "offset 16: it is of another area"}; }
+    }
+    if (peek(header.slot) != slot) { return {-ESTALE, "offset 32: it is of another slot"}; }
+    if (peek(header.incarnation) != slot_incarnation(entry)) { return {-ESTALE, "offset 36: it is of another incarnation"}; }
+    if (!make_geometry(peek(header.capacity), peek(header.table_slots), ret_geometry)) {
+        return {-EBADMSG, "offset 40: capacity or slots of the key table are out of range"};
+    }
+    bool fits = size >= ret_geometry.chunks_offset + reserve_size && size <= ret_geometry.size;
+    if (!fits) { return {-EBADMSG, "offset 40: capacity and slots of the key table do not fit the object's size"}; }
+    return {0, nullptr};
+}
+
 int segment_validate(const Area &area, const SegmentHeader &header, uint64_t size, uint32_t slot, uint64_t entry,
                      Geometry &ret_geometry) {
-    if (observe_magic(header.magic) != segment_magic) { return -EBADMSG; }
-    if (peek(header.version) != format_version) { return -EPROTONOSUPPORT; }
-    if (peek(header.byte_order) != byte_order_tag) { return -EBADMSG; }
-    for (int i = 0; i < 2; ++i) {
-        if (peek(header.area_id[i]) != peek(area.control->area_id[i])) { return -EBADMSG; }
-    }
-    if (peek(header.slot) != slot || peek(header.incarnation) != slot_incarnation(entry)) { return -ESTALE; }
-    if (!make_geometry(peek(header.capacity), peek(header.table_slots), ret_geometry)) { return -EBADMSG; }
-    return size >= ret_geometry.chunks_offset + reserve_size && size <= ret_geometry.size ? 0 : -EBADMSG;
+    return segment_flaw(area, header, size, slot, entry, ret_geometry).error;
 }
 
 int segment_create(Area &area, uint32_t slot, const Geometry &geometry, uint64_t places, WriterSegment **ret_segment) {

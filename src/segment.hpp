@@ -69,6 +69,14 @@ void segment_remove(Area &area, WriterSegment *segment);
 // Lets go of the mapping and frees it. The name stays.
 void segment_free(WriterSegment *segment);
 
+// The first thing that is wrong with a segment's header; 0 and null: nothing.
+struct Flaw {
+    int error;
+    const char *text; // in English, static
+};
+Flaw segment_flaw(const Area &area, const SegmentHeader &header, uint64_t size, uint32_t slot, uint64_t entry,
+                  Geometry &ret_geometry);
+
 // What both sides check of an object before they believe its geometry. -EBADMSG, -EPROTONOSUPPORT, or -ESTALE when it is not
 // the object that slot and entry say.
 int segment_validate(const Area &area, const SegmentHeader &header, uint64_t size, uint32_t slot, uint64_t entry,

@@ -3,9 +3,9 @@
 
 namespace speculo::core {
 
-void Text::add(const char *pattern, const Value *values) {
+void Text::add(const char *pattern, const Value *values, const Value *end) {
     for (; *pattern != 0; ++pattern) {
-        if (*pattern == '%') {
+        if (*pattern == '%' && values != end) {
             add_value(*values++);
         } else {
             add_byte(*pattern);

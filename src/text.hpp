@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <type_traits>
 
 namespace speculo::core {
 
@@ -15,9 +16,10 @@ struct Hex {
 class Value {
 public:
     Value(const char *text) : text_(text) {}
-    Value(uint64_t number) : number_(number) {}
     Value(Hex hex) : number_(hex.value), base_(16), digits_(8) {}
-    template <class Number> Value(Number number) : number_(uint64_t(number)) {}
+    template <class Number> Value(Number number) : number_(number) {
+        static_assert(std::is_unsigned_v<Number>, "there is no sign");
+    }
 
 private:
     friend class Text;
@@ -29,7 +31,8 @@ private:
 // A line that is built up. What does not fit is cut off.
 class Text {
 public:
-    void add(const char *pattern, const Value *values);
+    // A % for which there is no value stays.
+    void add(const char *pattern, const Value *values, const Value *end);
     const char *c_str() const { return bytes_; }
 
 private:
