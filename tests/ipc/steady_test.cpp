@@ -14,39 +14,49 @@ constexpr uint64_t compactions = 1000, first_round = 3;
 
 uint64_t faults_of(Peer &peer) { return peer.ask("faults")["faults"]; }
 
-TEST(Steady, P4_a_thousand_compactions_take_no_more_memory_and_fault_nothing_in) {
-    AreaName name;
-    Peer writer(name.text()), reader(name.text());
-    ASSERT_OK(writer.ask("writer 65536"));
-    ASSERT_OK(reader.ask("reader 1"));
-    uint64_t memory = 0, writer_faults = 0, reader_faults = 0;
-    for (uint64_t i = 0; i < compactions; ++i) {
-        if (i == first_round + 1) {
-            memory = writer.ask("info")["memory"];
-            writer_faults = faults_of(writer);
-            reader_faults = faults_of(reader);
-        }
+// Sends the stream through so many segments. Gives the faults of both.
+struct Faults {
+    uint64_t writer, reader;
+};
+Faults go_round(Peer &writer, Peer &reader, uint64_t count, uint64_t memory) {
+    Faults before{faults_of(writer), faults_of(reader)};
+    for (uint64_t i = 0; i < count; ++i) {
         Answer written = writer.ask("cross 1 500");
         EXPECT_OK(written);
         EXPECT_EQ(reader.ask("read")["last"], written["newest"]);
         if (i % 100 == 50) { EXPECT_EQ(writer.ask("info")["memory"], memory); }
     }
+    return {faults_of(writer) - before.writer, faults_of(reader) - before.reader};
+}
+
+TEST(Steady, P4_a_thousand_compactions_take_no_more_memory_and_fault_nothing_in) {
+    AreaName name;
+    Peer writer(name.text()), reader(name.text());
+    ASSERT_OK(writer.ask("writer 65536"));
+    ASSERT_OK(reader.ask("reader 1"));
+    for (uint64_t i = 0; i <= first_round; ++i) {
+        EXPECT_OK(writer.ask("cross 1 500"));
+        EXPECT_OK(reader.ask("read"));
+    }
+    uint64_t memory = writer.ask("info")["memory"];
+    Faults faults = go_round(writer, reader, compactions, memory);
+#if defined(SPECULO_PORTABLE)
+    EXPECT_GT(faults.writer, compactions); // each segment is a fresh one
+    EXPECT_GT(faults.reader, compactions);
+#else
+    // A few are the process's own; a single fresh page in each segment would be a hundred times as many. (A sanitizer does not give
+    // memory that was freed to the next who asks, so there each small object faults.) A busy system takes pages back now and then,
+    // but not each time; what the library faults in, it does each time.
+    uint64_t most = is_slow_build ? 2 * compactions : compactions / 100;
+    for (int again = 0; again < 2 && (faults.writer >= most || faults.reader >= most); ++again) {
+        faults = go_round(writer, reader, compactions, memory);
+    }
+    EXPECT_LT(faults.writer, most);
+    EXPECT_LT(faults.reader, most);
+#endif
     EXPECT_EQ(writer.ask("info")["memory"], memory);
     EXPECT_EQ(writer.ask("info")["segments"], first_round);
     EXPECT_EQ(reader.ask("info")["jumps"], 0u);
-    uint64_t rest = compactions - first_round - 1;
-    writer_faults = faults_of(writer) - writer_faults;
-    reader_faults = faults_of(reader) - reader_faults;
-#if defined(SPECULO_PORTABLE)
-    EXPECT_GT(writer_faults, rest); // each segment is a fresh one
-    EXPECT_GT(reader_faults, rest);
-#else
-    // A few are the process's own, or of pages that a busy system took back meanwhile; a single fresh page in each segment would be
-    // ten times as many. (A sanitizer does not give memory that was freed to the next who asks, so there each small object faults.)
-    uint64_t most = is_slow_build ? 2 * rest : rest / 10;
-    EXPECT_LT(writer_faults, most);
-    EXPECT_LT(reader_faults, most);
-#endif
 }
 
 TEST(Steady, P4_an_area_that_grew_gives_memory_back) {
