@@ -119,6 +119,9 @@ MUTANTS = [
     Mutant('segment-of-another-area-is-believed', 'src/segment.cpp',
            'if (peek(header.area_id[i]) != peek(area.control->area_id[i])) { return -EBADMSG; }', '', 'segment damage planted'),
 
+    Mutant('message-reads-beyond-its-values', 'src/text.cpp', " && values != end", '', 'text'),
+    Mutant('message-loses-its-end', 'src/text.hpp', 'size_ + 1 < sizeof bytes_', 'size_ < sizeof bytes_', 'text'),
+
     # ---- waiting ----
     Mutant('wake-up-is-not-passed-on', 'src/wait.cpp',
            'if (error == 0) { os::operations.wake(address_of(word), wake_at_once); }', '', 'wait'),
@@ -156,6 +159,8 @@ MUTANTS = [
     Mutant('memory-is-touched-before-it-is-there', 'src/segment.cpp',
            'int error = os::operations.allocate_space(segment.file.fd, from, to - from);', '(void)segment, (void)from, (void)to;\n    int error = 0;',
            'exhaustion'),
+    Mutant('segments-are-never-used-again', 'src/segment.cpp',
+           'if (!os::has_range_locks) { return -EAGAIN; }', 'if (segment.generation) { return -EAGAIN; }', 'steady'),
     Mutant('removal-leaves-the-lock', 'src/open.cpp',
            'if (error == 0) { error = os::operations.unlink(place.directory, lock_name(place).text); }\n', '', 'open planted'),
     Mutant('child-uses-its-parents-handle', 'src/fork.cpp', 'forks.add();', '', 'fork'),

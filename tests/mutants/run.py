@@ -15,9 +15,9 @@ from mutants import MUTANTS
 TIME_LIMIT = 120  # seconds; a test that hangs has noticed too
 
 
-def program(build, name):
+def program(tree, name):
     for suite in ('unit', 'ipc'):
-        if (build.parent / 'tree' / 'tests' / suite / f'{name}_test.cpp').exists():
+        if (tree / 'tests' / suite / f'{name}_test.cpp').exists():
             return f'tests/{suite}/{name}_test'
     raise SystemExit(f'there is no test program {name}')
 
@@ -50,7 +50,7 @@ def try_one(mutant, tree, build):
     text = path.read_text()
     if text.count(mutant.old) != 1:
         return False, f'its text occurs {text.count(mutant.old)} times in {mutant.file}'
-    killers = [program(build, name) for name in mutant.killers.split()]
+    killers = [program(tree, name) for name in mutant.killers.split()]
     path.write_text(text.replace(mutant.old, mutant.new))
     try:
         compiled = compile_all(build, [*killers, 'tests/ipc/peer'])
