@@ -117,7 +117,7 @@ MUTANTS = [
     Mutant('objects-that-others-may-write-are-believed', 'src/control.cpp',
            'if (status.links > 1 || (status.mode & foreign_write_bits) != 0) { return -EPERM; }', '', 'control planted owners'),
     Mutant('segment-of-another-area-is-believed', 'src/segment.cpp',
-           'if (peek(header.area_id[i]) != peek(area.control->area_id[i])) { return -EBADMSG; }', '', 'segment damage planted'),
+           'if (!is_of_area) { return {-EBADMSG, "offset 16: it is of another area"}; }', '(void)is_of_area;', 'segment damage planted'),
 
     Mutant('message-reads-beyond-its-values', 'src/text.cpp', " && values != end", '', 'text'),
     Mutant('message-loses-its-end', 'src/text.hpp', 'size_ + 1 < sizeof bytes_', 'size_ < sizeof bytes_', 'text'),
