@@ -31,16 +31,33 @@ def first_failure(output):
     return failed[0].removeprefix('[  FAILED  ]').split('(')[0].strip() if failed else 'it crashed'
 
 
+def clean_up(pid):
+    """Removes the areas of a test program that was not given the time to."""
+    for left in pathlib.Path('/dev/shm').glob(f'speculo-test-{pid}-*'):
+        left.unlink(missing_ok=True)
+
+
+def run(command):
+    """Exit status, None if it hung, and output."""
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, errors='replace') as process:
+        try:
+            output, _ = process.communicate(timeout=TIME_LIMIT)
+            return process.returncode, output
+        except subprocess.TimeoutExpired:
+            process.kill()
+            return None, ''
+        finally:
+            clean_up(process.pid)
+
+
 def kill(build, killers):
     """What noticed, or None."""
     for killer in killers:
-        try:
-            run = subprocess.run([build / killer, '--gtest_fail_fast'], capture_output=True, text=True, errors='replace',
-                                 timeout=TIME_LIMIT)
-        except subprocess.TimeoutExpired:
+        status, output = run([build / killer, '--gtest_fail_fast'])
+        if status is None:
             return f'{killer}: it hung'
-        if run.returncode != 0:
-            return f'{pathlib.Path(killer).name}: {first_failure(run.stdout)}'
+        if status != 0:
+            return f'{pathlib.Path(killer).name}: {first_failure(output)}'
     return None
 
 
