@@ -130,6 +130,7 @@ public:
         for (;;) {
             int error = speculo_area_open(name_, flags, nullptr, &area_);
             if (error < 0) { return log_.complain("open", error); }
+            last_id_ = 0; // a new cursor begins with the oldest
             for (int i = 0; i < 200 && error >= 0; ++i) {
                 error = round();
                 ++log_.looks;
@@ -156,11 +157,18 @@ private:
         speculo_chunk chunk{};
         int found;
         while ((found = speculo_read_next(area_, &chunk)) == 1) {
-            if (!is_sound(chunk) || chunk.id <= last_id_) { return -EBADMSG; }
+            if (!is_sound(chunk)) { return fault("content"); }
+            if (chunk.id <= last_id_) { return fault("order"); }
             last_id_ = chunk.id;
             if (kind_ == Kind::holding && chunk.id % 50 == 0) { hold(chunk); }
         }
         return found;
+    }
+
+    // What this test finds wrong, rather than the library.
+    int fault(const char *what) {
+        what_ = what;
+        return -EBADMSG;
     }
 
     // A removal has no payload.
@@ -183,7 +191,7 @@ private:
         speculo_chunk chunk{};
         int found;
         while ((found = speculo_snapshot_next(snapshot, &chunk)) == 1) {
-            if (!is_sound(chunk)) { found = -EBADMSG; }
+            if (!is_sound(chunk)) { found = fault("content of a snapshot"); }
             if (found < 0) { break; }
         }
         speculo_snapshot_close(snapshot);
@@ -191,7 +199,7 @@ private:
         for (uint64_t i = 0; i < keys && found >= 0; ++i) {
             std::string key = key_of(i);
             found = speculo_read_key(area_, key.data(), key.size(), &chunk);
-            if (found == 1 && !is_sound(chunk)) { found = -EBADMSG; }
+            if (found == 1 && !is_sound(chunk)) { found = fault("content of a key"); }
         }
         return found;
     }
