@@ -155,12 +155,13 @@ size_t count_threads() {
     return count;
 }
 
-// What the process does at each signal, and which ones it blocks, as the kernel knows it.
+// What the process does at each signal, and which ones it blocks, as the kernel knows it. SigQ is not the process's own: it counts
+// what is queued for all processes of its user.
 std::string signal_state() {
     std::ifstream status("/proc/self/status");
     std::string state;
     for (std::string line; std::getline(status, line);) {
-        if (line.compare(0, 3, "Sig") == 0) { state += line + "\n"; }
+        if (line.compare(0, 3, "Sig") == 0 && line.compare(0, 5, "SigQ:") != 0) { state += line + "\n"; }
     }
     for (int number = 1; number < 65; ++number) {
         struct sigaction action = {};
