@@ -107,10 +107,19 @@ int check_chunk_options(const speculo_chunk_options &options) {
     return is_power_of_two && options.alignment <= core::max_alignment ? 0 : -EINVAL;
 }
 
-// Whether a chunk has no fields, and replaces nothing: a header and a payload are all of its frame.
-bool is_bare(const speculo_chunk_options &options) {
-    bool has_field = (options.ttl_ns | options.supersedes | options.key_size | options.tag) != 0;
-    return !has_field && options.alignment <= core::place_size;
+// Whether the options are sound without a further look, and ask for flags, a tag and a time to live at most.
+bool is_plain(const speculo_chunk_options &options) {
+    uint64_t odd = options.struct_size ^ sizeof options;
+    for (uint64_t word : options.reserved) { odd |= word; }
+    odd |= (options.flags & ~uint32_t(SPECULO_CHUNK_TRANSIENT)) | options.alignment | options.reserved32;
+    return (odd | options.key_size | options.supersedes | reinterpret_cast<uintptr_t>(options.key)) == 0;
+}
+
+// Apart from the short ways, so that those do without its registers.
+[[gnu::noinline]] int alloc_checked(core::Writer &writer, size_t size, const speculo_chunk_options &options, void **ret_data,
+                                    uint64_t *ret_id) {
+    if (int error = check_chunk_options(options); error < 0) { return error; }
+    return core::writer_alloc(writer, size, options, ret_data, ret_id);
 }
 
 } // namespace
@@ -175,10 +184,12 @@ int speculo_chunk_alloc(speculo_area *area, size_t size, const speculo_chunk_opt
                         uint64_t *ret_id) noexcept {
     if (int error = check_writer(area); error < 0) { return error; }
     if (!ret_data) { return -EINVAL; }
-    if (!options) { return core::writer_alloc_bare(writer_of(area), size, 0, ret_data, ret_id); }
-    if (int error = check_chunk_options(*options); error < 0) { return error; }
-    if (is_bare(*options)) { return core::writer_alloc_bare(writer_of(area), size, options->flags, ret_data, ret_id); }
-    return core::writer_alloc(writer_of(area), size, *options, ret_data, ret_id);
+    core::Writer &writer = writer_of(area);
+    if (!options) { return core::writer_alloc_bare(writer, size, 0, ret_data, ret_id); }
+    if (!is_plain(*options)) { return alloc_checked(writer, size, *options, ret_data, ret_id); }
+    bool is_bare = (options->ttl_ns | options->tag) == 0;
+    return is_bare ? core::writer_alloc_bare(writer, size, options->flags, ret_data, ret_id)
+                   : core::writer_alloc_plain(writer, size, *options, ret_data, ret_id);
 }
 
 int speculo_chunk_shrink(speculo_area *area, size_t size) noexcept {

@@ -35,10 +35,15 @@ uint32_t place_of(const Writer &writer, uint64_t id) {
     return found == 1 && frame.id == id ? frame.place : 0;
 }
 
-uint64_t length_of(const SegmentMap &map, uint32_t place) {
+// A committed chunk is superseded: there is less to carry over, and a copy that was made already is dead.
+void count_out(Writer &writer, uint32_t place) {
+    const SegmentMap &map = writer.current->map;
     Frame frame;
     uint32_t commit = observe_commit(map.frame(place).commit);
-    return commit != 0 && read_frame(map, place, commit, frame) ? frame.length : 0;
+    if (commit == 0 || !read_frame(map, place, commit, frame)) { return; }
+    writer.dead += frame.length;
+    writer.lasting.take(frame);
+    copy_supersede(writer, place);
 }
 
 // Stores the place of what supersedes a chunk, where nothing does yet. Otherwise returns what does.
@@ -47,7 +52,7 @@ uint32_t end_life(Writer &writer, uint32_t place, uint32_t successor) {
     uint32_t before = load_successor(map.frame(place).successor);
     if (before == 0) {
         store_successor(map.frame(place).successor, successor);
-        if (place < first_of(writer)) { writer.dead += length_of(map, place); }
+        if (place < first_of(writer)) { count_out(writer, place); }
     }
     return before;
 }
@@ -125,7 +130,11 @@ uint32_t commit_frames(Writer &writer, uint32_t first) {
             if (pending.begin() == first) { first_word = padding; }
         }
         commit_frame(writer, pending.place, pending.length, word, first);
-        if (load_successor(map.frame(pending.place).successor) != 0) { writer.dead += pending.length; } // by this very commit
+        if (load_successor(map.frame(pending.place).successor) != 0) { // by this very commit
+            writer.dead += pending.length;
+        } else {
+            writer.lasting.add(pending.place, pending.length, pending.alignment, pending.flags);
+        }
         if (pending.place == first) { first_word = word; }
         if (pending.pad_after != 0) {
             uint32_t place = uint32_t(pending.place + pending.length);
@@ -144,11 +153,33 @@ void publish(Writer &writer, uint32_t first, uint32_t word) {
     ring_if_asked(writer.area, writer.ringer);
 }
 
-// One chunk with neither key nor predecessor, where it was allocated: nothing but its own commit word and the zero behind it.
-bool is_simple(const Writer &writer) {
-    const Pending &pending = writer.pending[0];
-    return writer.pending_count == 1 && (pending.flags & frame_key) == 0 && pending.supersedes == 0 &&
-           (pending.pad_before | pending.pad_after) == 0 && pending.bytes == writer.current->map.bytes(pending.place);
+void note_plain(Writer &writer, const Pending &pending) {
+    index_note(writer.current->map, writer.index, pending.place, pending.length);
+    writer.lasting.add(pending.place, pending.length, 0, pending.flags);
+}
+
+// Nothing but frames where they were allocated: their commit words, the first one last.
+void commit_plain(Writer &writer) {
+    const SegmentMap &map = writer.current->map;
+    const Pending *pending = writer.pending;
+    size_t count = writer.pending_count;
+    writer.pending_count = 0;
+    note_plain(writer, *pending);
+    for (size_t i = 1; i < count; ++i) {
+        note_plain(writer, pending[i]);
+        put(map.frame(pending[i].place).commit, commit_word(pending[i].size));
+    }
+    publish(writer, pending->place, commit_word(pending->size));
+}
+
+[[gnu::noinline]] void commit_words(Writer &writer) {
+    for (size_t i = 0; i < writer.pending_count; ++i) {
+        if (writer.pending[i].has_frame()) { bring_over(writer.current->map, writer.pending[i]); }
+    }
+    store_words(writer);
+    uint32_t first = first_of(writer);
+    publish(writer, first, commit_frames(writer, first));
+    pending_clear(writer);
 }
 
 } // namespace
@@ -173,22 +204,8 @@ void lay_frame(const SegmentMap &map, const Pending &pending, const void *key, u
 
 void writer_commit(Writer &writer) {
     if (writer.pending_count == 0) { return; }
-    const SegmentMap &map = writer.current->map;
-    put(map.frame(writer.tail).commit, 0u);
-    if (is_simple(writer)) {
-        const Pending &pending = writer.pending[0];
-        index_note(map, writer.index, pending.place, pending.length);
-        publish(writer, pending.place, pending_word(pending));
-        pending_clear(writer);
-        return;
-    }
-    for (size_t i = 0; i < writer.pending_count; ++i) {
-        if (writer.pending[i].has_frame()) { bring_over(map, writer.pending[i]); }
-    }
-    store_words(writer);
-    uint32_t first = first_of(writer);
-    publish(writer, first, commit_frames(writer, first));
-    pending_clear(writer);
+    put(writer.current->map.frame(writer.tail).commit, 0u);
+    return writer.has_words ? commit_words(writer) : commit_plain(writer);
 }
 
 } // namespace speculo::core

@@ -234,7 +234,6 @@ void segment_invalidate(WriterSegment &segment) {
 
 void segment_clear(WriterSegment &segment) {
     const SegmentMap &map = segment.map;
-    for (uint64_t i = 0; i < map.geometry.table_slots; ++i) { put(map.table()[i].frame, 0u); }
     put(map.frame(first_place).commit, 0u);
     put(map.header().hint, first_place);
     put(map.header().prefix_end, first_place);

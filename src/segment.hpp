@@ -60,7 +60,7 @@ void segment_let_in_cursors(WriterSegment &segment);
 // From now on nobody enters.
 void segment_invalidate(WriterSegment &segment);
 
-// Starts a generation: empty index and table, nothing committed, the zero word in place.
+// Starts a generation: nothing committed, the zero word in place. The key table is to be emptied yet.
 void segment_clear(WriterSegment &segment);
 
 // Takes its name from a segment that nobody needs, and frees it.

@@ -64,7 +64,11 @@ int scan_frames(Writer &writer, uint64_t &last_id) {
             store_successor(map.frame(frame.place).successor, 0);
             successor = 0;
         }
-        if (successor != 0) { writer.dead += frame.length; }
+        if (successor != 0) {
+            writer.dead += frame.length;
+        } else {
+            writer.lasting.add(frame.place, frame.length, frame.alignment, frame.flags);
+        }
         if (!frame.is_control()) {
             if (frame.id <= last_id) { return -EBADMSG; }
             last_id = frame.id;
@@ -108,6 +112,7 @@ int resume(Writer &writer) {
     index_resume(map, writer.index, writer.committed);
     publish_hint(map.header().hint, writer.committed);
     writer.tail = writer.committed;
+    compact_plan(writer);
     return 0;
 }
 

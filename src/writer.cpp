@@ -87,23 +87,20 @@ bool is_worth_compacting(const Writer &writer) {
     return writer.dead * 100 >= uint64_t(writer.tail) * percent;
 }
 
-int compact_for(Writer &writer, const Request &request) {
+Room room_for(const Request &request) {
     const Pending &pending = request.pending;
-    return compact(writer, Room{pending.length, request.payload_offset, pending.alignment, needs_slot(request) ? 1u : 0u,
-                                pending.supersedes});
+    return {pending.length, request.payload_offset, pending.alignment, needs_slot(request) ? 1u : 0u, pending.supersedes};
 }
 
-void compact_early(Writer &writer, const Request &request) {
-    writer.retry_place = uint64_t(writer.tail) + writer.current->map.geometry.chunk_end / 16;
-    compact_for(writer, request); // if it cannot be, there is still room here
-}
+int compact_for(Writer &writer, const Request &request) { return compact(writer, room_for(request)); }
 
 // Sees to it that the frame fits at the tail, with the reserve behind it really there.
-int make_room(Writer &writer, const Request &request) {
-    if (is_worth_compacting(writer)) { compact_early(writer, request); }
+int find_room(Writer &writer, const Request &request) {
     if (needs_larger_table(writer, request)) {
         if (int error = compact_for(writer, request); error < 0) { return error; }
     }
+    compact_ahead(writer, room_for(request), end_at(request, writer.tail));
+    if (compact_is_due(writer)) { compact_for(writer, request); } // if it cannot be, there is still room here
     uint64_t end = end_at(request, writer.tail);
     if (end <= writer.current->soft_end()) { return 0; }
     if (end <= writer.current->map.geometry.chunk_end) {
@@ -111,6 +108,18 @@ int make_room(Writer &writer, const Request &request) {
         if (error != -ENOSPC) { return error; }
     }
     return compact_for(writer, request);
+}
+
+int make_room(Writer &writer, const Request &request) {
+    if (is_worth_compacting(writer)) {
+        writer.retry_place = uint64_t(writer.tail) + writer.current->map.geometry.chunk_end / 16;
+        compact_early(writer, room_for(request));
+    }
+    int error = find_room(writer, request);
+    bool is_watched = peek(writer.area.control->compact_percent) != 0;
+    uint64_t end = writer.current->soft_end();
+    writer.easy_end = is_watched ? 0 : writer.share_place < end ? writer.share_place : end;
+    return error;
 }
 
 // Lays the frame at the tail and notes it for the commit.
@@ -122,6 +131,7 @@ Pending &append(Writer &writer, Request &request) {
     pending.bytes = map.bytes(pending.place);
     lay_frame(map, pending, request.key, request.tag, request.expires);
     writer.tail = pending.end();
+    writer.has_words |= pending.pad_before != 0 || pending.has_long_size || pending.supersedes != 0 || needs_slot(request);
     if (field_flags(pending.flags) & frame_key) {
         ++writer.pending_keys;
         ++writer.pending_slots;
@@ -211,34 +221,72 @@ int append_marker(Writer &writer) {
     return 0;
 }
 
+// ---- the short ways ----
+
+// Whether a frame of that many places fits at the tail without ado, and its record too.
+bool is_easy(const Writer &writer, uint64_t length) {
+    return writer.tail + length <= writer.easy_end && writer.pending_count < writer.pending_room && writer.next_id <= max_id;
+}
+
+// Lays the header at the tail, notes the frame for the commit, and returns its payload.
+inline void *append_easily(Writer &writer, uint64_t size, uint64_t length, uint32_t flags, uint32_t payload, uint64_t *ret_id) {
+    uint32_t place = writer.tail;
+    uint64_t id = writer.next_id;
+    std::byte *bytes = writer.current->map.bytes(place);
+    Pending &pending = writer.pending[writer.pending_count++];
+    writer.tail = uint32_t(place + length);
+    writer.next_id = id + 1;
+    pending = Pending{};
+    pending.flags = flags;
+    pending.place = place;
+    pending.length = length;
+    pending.size = size;
+    pending.id = id;
+    pending.bytes = bytes;
+    if (ret_id) { *ret_id = id; }
+    auto &header = *reinterpret_cast<FrameHeader *>(bytes);
+    put(header.successor, 0u);
+    put(header.id_flags, pack_id(id, flags));
+    return bytes + payload;
+}
+
+constexpr uint32_t transient_flag(uint32_t chunk_flags) {
+    static_assert(frame_transient == SPECULO_CHUNK_TRANSIENT << 3);
+    return (chunk_flags & SPECULO_CHUNK_TRANSIENT) << 3;
+}
+
+[[gnu::noinline]] int alloc_bare_with_ado(Writer &writer, uint64_t size, uint32_t flags, void **ret_data, uint64_t *ret_id) {
+    speculo_chunk_options options{};
+    options.flags = flags;
+    return writer_alloc(writer, size, options, ret_data, ret_id);
+}
+
 } // namespace
 
 int writer_alloc_bare(Writer &writer, uint64_t size, uint32_t flags, void **ret_data, uint64_t *ret_id) {
     uint64_t length = frame_length(sizeof(FrameHeader), size);
-    bool is_common = size < default_capacity && writer.tail + length <= writer.current->soft_end() &&
-                     writer.pending_count < writer.pending_room && writer.next_id <= max_id &&
-                     peek(writer.area.control->compact_percent) == 0;
-    if (__builtin_expect(!is_common, 0)) {
-        speculo_chunk_options options{};
-        options.flags = flags;
-        return writer_alloc(writer, size, options, ret_data, ret_id);
+    if (__builtin_expect(size >= default_capacity || !is_easy(writer, length), 0)) {
+        return alloc_bare_with_ado(writer, size, flags, ret_data, ret_id);
     }
-    uint32_t frame_flags = flags & SPECULO_CHUNK_TRANSIENT ? uint32_t(frame_transient) : 0;
-    FrameHeader &header = writer.current->map.frame(writer.tail);
-    put(header.successor, 0u);
-    put(header.id_flags, pack_id(writer.next_id, frame_flags));
-    Pending &pending = writer.pending[writer.pending_count++];
-    pending = Pending{};
-    pending.flags = frame_flags;
-    pending.place = writer.tail;
-    pending.length = length;
-    pending.size = size;
-    pending.id = writer.next_id;
-    pending.bytes = writer.current->map.bytes(writer.tail);
-    writer.tail += uint32_t(length);
-    *ret_data = pending.bytes + sizeof(FrameHeader);
-    if (ret_id) { *ret_id = writer.next_id; }
-    ++writer.next_id;
+    *ret_data = append_easily(writer, size, length, transient_flag(flags), sizeof(FrameHeader), ret_id);
+    return 0;
+}
+
+int writer_alloc_plain(Writer &writer, uint64_t size, const speculo_chunk_options &options, void **ret_data, uint64_t *ret_id) {
+    constexpr FrameShape both = frame_shape(frame_expiry | frame_tag, 0, false), tagged = frame_shape(frame_tag, 0, false);
+    static_assert(both.payload == tagged.payload && both.payload == frame_shape(frame_expiry, 0, false).payload);
+    uint64_t length = frame_length(both.payload, size);
+    bool is_common = size < default_capacity && is_easy(writer, length) && (options.ttl_ns == 0 || writer.clock.known);
+    uint64_t expires = is_common && options.ttl_ns != 0 ? clock_deadline(writer.clock, options.ttl_ns) : 0;
+    if (!is_common || (expires | options.tag) == 0) { return writer_alloc(writer, size, options, ret_data, ret_id); }
+    uint32_t flags = transient_flag(options.flags);
+    if (expires != 0) { flags |= frame_expiry; }
+    if (options.tag != 0) { flags |= frame_tag; }
+    auto *data = static_cast<std::byte *>(append_easily(writer, size, length, flags, both.payload, ret_id));
+    std::byte *bytes = data - both.payload;
+    if (expires != 0) { put_field(bytes, both.expiry, expires); }
+    if (options.tag != 0) { put_field(bytes, expires ? both.tag : tagged.tag, options.tag); }
+    *ret_data = data;
     return 0;
 }
 
@@ -285,6 +333,7 @@ int writer_shrink(Writer &writer, uint64_t size) {
         uint64_t length = frame_length(shape.payload, size);
         bool is_last = pending.end() == writer.tail;
         pending.pad_after += uint32_t(pending.length - length);
+        writer.has_words |= pending.pad_after != 0;
         pending.length = length;
         pending.size = size;
         if (pending.has_long_size) { put_field(pending.bytes, shape.size, size); }
@@ -306,6 +355,7 @@ int writer_obsolete(Writer &writer, uint64_t id) {
     Pending &pending = writer.pending[writer.pending_count++];
     pending = Pending{};
     pending.kind = PendingKind::obsolete;
+    writer.has_words = true;
     pending.supersedes = id;
     return 0;
 }
@@ -340,6 +390,7 @@ void writer_rollback(Writer &writer) {
 void pending_clear(Writer &writer) {
     writer.pending_count = 0;
     writer.pending_keys = writer.pending_slots = 0;
+    writer.has_words = false;
     if (!writer.is_spread) { return; }
     writer.is_spread = false;
     for (WriterSegment *segment : writer.segments) {

@@ -3,8 +3,8 @@
 #pragma once
 
 #include "bell.hpp"
+#include "compact.hpp"
 #include "handle.hpp"
-#include "index.hpp"
 #include "keytable.hpp"
 #include "speculo/speculo.h"
 
@@ -46,9 +46,15 @@ struct Writer : speculo_area {
     uint64_t next_id;         // of the next chunk
     uint64_t first_id;        // that the next commit publishes
     uint64_t dead;            // places of committed frames that were superseded, removed or obsoleted
+    uint64_t easy_end;        // a plain chunk may be allocated up to here without ado
+    uint64_t share_place;     // beyond it, an alloc does its share of the next compaction
+    Lasting lasting;          // what that has to copy
+    uint64_t carried;         // places that the last one has copied
+    Copy copy;                // the next segment, if it was begun
     uint64_t keys;            // slots taken in the key table
     uint64_t pending_keys;    // pending frames with a key
     uint64_t pending_slots;   // that they need more, at most
+    bool has_words;           // the commit has more to store than the commit words of frames that lie where they were allocated
     IndexWriter index;
     Pending *pending;
     size_t pending_count, pending_room;
@@ -79,7 +85,10 @@ void unlink_leftovers(const Area &area);
 // ---- writer.cpp: what waits for the commit ----
 
 int writer_alloc(Writer &writer, uint64_t size, const speculo_chunk_options &options, void **ret_data, uint64_t *ret_id);
-// The same for a chunk without fields that replaces nothing. `flags`: SPECULO_CHUNK_TRANSIENT or 0.
+
+// The same for a chunk without key, alignment and predecessor.
+int writer_alloc_plain(Writer &writer, uint64_t size, const speculo_chunk_options &options, void **ret_data, uint64_t *ret_id);
+// The same for one that has no fields at all. `flags`: SPECULO_CHUNK_TRANSIENT or 0.
 int writer_alloc_bare(Writer &writer, uint64_t size, uint32_t flags, void **ret_data, uint64_t *ret_id);
 int writer_shrink(Writer &writer, uint64_t size);
 int writer_obsolete(Writer &writer, uint64_t id);
@@ -95,26 +104,5 @@ void lay_frame(const SegmentMap &map, const Pending &pending, const void *key, u
 
 // Forgets what was pending, and lets go of the segments that were kept for it.
 void pending_clear(Writer &writer);
-
-// ---- compact.cpp ----
-
-// A frame that needs room.
-struct Room {
-    uint64_t length; // places
-    uint32_t payload_offset;
-    uint32_t alignment;  // of the payload
-    uint64_t keys;       // slots in the key table
-    uint64_t supersedes; // id; 0 none
-};
-
-// Copies what is live into another segment and switches to it, if what is pending and `request` then fit behind it. After a
-// failure nothing has changed.
-int compact(Writer &writer, const Room &request);
-
-// Lossless: whether a compaction that cursors were in the way of may succeed now.
-bool compact_has_room(Writer &writer);
-
-// Publishes END in a retired segment: readers go on in the segment of `generation` in `slot`.
-void publish_end(const SegmentMap &map, uint32_t place, uint64_t generation, uint32_t slot, uint32_t incarnation);
 
 } // namespace speculo::core

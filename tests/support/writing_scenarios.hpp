@@ -235,12 +235,34 @@ inline void want_fewer(Stage &stage) {
     EXPECT_EQ(open_into(stage, stage.writer, SPECULO_OPEN_WRITE, &options), 0);
 }
 
+// ---- copying ahead ----
+
+// Enough that lasts, and the next chunk begins the next segment.
+inline void be_about_to_begin(Stage &stage) {
+    make_with(stage, AreaOptions(large));
+    for (int i = 0; i < 100; ++i) { commit_chunk(stage.writer, std::string(2000, 'l')); }
+    while (inside(stage.writer).tail + 256 < inside(stage.writer).share_place) {
+        commit_chunk(stage.writer, std::string(2000, 't'), transient());
+    }
+    EXPECT_FALSE(inside(stage.writer).copy.segment);
+}
+inline int put_what_begins(Stage &stage) {
+    int error = 0;
+    for (int i = 0; i < 3 && error == 0; ++i) { error = put_and_commit(stage, transient(), 2000); }
+    return error;
+}
+inline void be_copying(Stage &stage) {
+    be_about_to_begin(stage);
+    put_what_begins(stage);
+    EXPECT_TRUE(inside(stage.writer).copy.segment);
+}
+
 // ---- ends ----
 
 // Not even in the reserve is there room any more.
 inline void fill_with_markers(Stage &stage) {
     make_small(stage);
-    std::vector<uint64_t> ids = fill_segment(stage.writer, 200);
+    std::vector<uint64_t> ids = fill_segment(stage.writer, 200, transient());
     for (uint64_t id : ids) {
         if (inside(stage.writer).tail + 1 == inside(stage.writer).current->map.readable) { return; }
         EXPECT_EQ(speculo_chunk_obsolete(stage.writer, id), 0);
@@ -303,6 +325,9 @@ inline std::vector<Scenario> all() {
         {"alloc_that_grows", compacts, be_ready_to_grow, put_one},
         {"alloc_that_compacts_in_a_commit", compacts, wait_for_commit, put_one},
         {"alloc_that_compacts_early", never_fails | compacts, be_mostly_dead, put_one},
+        {"alloc_that_begins_the_next_segment", 0, be_about_to_begin, put_what_begins},
+        {"alloc_that_goes_on_copying", 0, be_copying, put_what_begins},
+        {"compact_that_was_begun", compacts | uses_again, be_copying, compact_on_demand},
         {"alloc_in_a_lossless_area", compacts | uses_again, fill_lossless, put_one},
         {"alloc_in_a_lossless_area_with_a_hold", compacts, keep_older_lossless, put_one},
         {"compact", compacts, make_small, compact_on_demand},

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// The choice of the segment that a compaction goes to: how large, and which.
+#include <cerrno>
+
+#include "writer.hpp"
+
+namespace speculo::core {
+
+namespace {
+
+constexpr uint32_t quiet_before_halving = 4; // generations
+
+uint64_t most_capacity(const ControlPage &control) {
+    uint64_t least = peek(control.capacity), most = peek(control.max_capacity);
+    return most > least ? most : least;
+}
+
+// Doubles until half is free, as far as it may; halves what was mostly empty for several generations. 0: it cannot fit.
+uint64_t next_capacity(const Writer &writer, uint64_t needed) {
+    const ControlPage &control = *writer.area.control;
+    uint64_t least = peek(control.capacity), most = most_capacity(control);
+    uint64_t capacity = writer.current->map.geometry.capacity;
+    if (capacity < least) { capacity = least; }
+    if (capacity > most && needed <= most) { capacity = most; } // never below what there is to keep
+    while (needed * 2 > capacity && capacity < most) { capacity = capacity * 2 < most ? capacity * 2 : most; }
+    bool is_quiet = needed * 4 < capacity && capacity / 2 >= least;
+    if (is_quiet && writer.quiet_generations + 1 >= quiet_before_halving) { capacity = align_up(capacity / 2, page_size); }
+    return needed <= capacity ? capacity : 0;
+}
+
+struct Choice {
+    Geometry geometry;
+    uint64_t places; // that it must have memory for
+    bool is_full;    // the file system has refused another object of that size
+};
+
+int make_another(Writer &writer, const Choice &choice, WriterSegment **ret_segment) {
+    uint32_t slot = 0;
+    while (writer.segments[slot]) { ++slot; }
+    int error = segment_create(writer.area, slot, choice.geometry, choice.places, &writer.segments[slot]);
+    if (error == 0) { *ret_segment = writer.segments[slot]; }
+    return error;
+}
+
+// Takes its name from an object. Who is inside stays; it dies with its last user.
+void discard(Writer &writer, WriterSegment *segment) {
+    os::operations.unlink(writer.area.place.directory, segment_name(writer.area.place, segment->slot, segment->nonce).text);
+    if (segment->has_pending) {
+        segment->next = writer.displaced;
+        writer.displaced = segment;
+    } else {
+        segment_free(segment);
+    }
+}
+
+// A fresh object takes the place of one that cannot be used again.
+int replace(Writer &writer, WriterSegment *old, const Choice &choice, WriterSegment **ret_segment) {
+    bool lossless = is_lossless(writer.area);
+    if (lossless) {
+        if (int error = segment_shut_out_cursors(*old); error < 0) { return error; }
+    }
+    WriterSegment *fresh = nullptr;
+    int error = segment_create(writer.area, old->slot, choice.geometry, choice.places, &fresh);
+    if (error == 0) { segment_invalidate(*old); }
+    if (lossless) { segment_let_in_cursors(*old); }
+    if (error < 0) { return error; }
+    writer.segments[old->slot] = fresh;
+    discard(writer, old);
+    *ret_segment = fresh;
+    return 0;
+}
+
+// The oldest retired segment, used again if nobody looks at it; -EAGAIN in a lossless area while a cursor has yet to leave it.
+int take_retired(Writer &writer, const Choice &choice, WriterSegment **ret_segment) {
+    WriterSegment *oldest = oldest_retired(writer);
+    if (!oldest) { return -ENOSPC; }
+    const Geometry &geometry = oldest->map.geometry;
+    bool has_size = geometry.capacity == choice.geometry.capacity && geometry.table_slots == choice.geometry.table_slots;
+    if (choice.is_full && !has_size) { return -ENOSPC; } // to wait for cursors would not help
+    if (!has_size || oldest->has_pending) { return replace(writer, oldest, choice, ret_segment); }
+    if (int error = segment_extend(*oldest, choice.places); error < 0) { return error; }
+    int error = segment_retake(*oldest);
+    if (error == -EAGAIN) { return replace(writer, oldest, choice, ret_segment); }
+    if (error == 0) { *ret_segment = oldest; }
+    return error;
+}
+
+int take_segment(Writer &writer, Choice &choice, WriterSegment **ret_segment) {
+    int error = -ENOSPC;
+    if (count_segments(writer) < peek(writer.area.control->segments)) {
+        error = make_another(writer, choice, ret_segment);
+        choice.is_full = error == -ENOSPC;
+    }
+    if (error == -ENOSPC) { error = take_retired(writer, choice, ret_segment); }
+    return error;
+}
+
+} // namespace
+
+bool next_geometry(const Writer &writer, const Survey &total, Geometry &ret_geometry) {
+    uint64_t capacity = next_capacity(writer, total.bytes());
+    if (capacity == 0) { return false; }
+    uint64_t slots = key_table_slots(capacity, total.keys, writer.current->map.geometry.table_slots);
+    return make_geometry(capacity, slots, ret_geometry);
+}
+
+void count_quiet(Writer &writer, const Survey &total) {
+    uint64_t capacity = writer.current->map.geometry.capacity;
+    bool is_quiet = total.bytes() * 4 < capacity && writer.quiet_generations + 1 < quiet_before_halving;
+    writer.quiet_generations = is_quiet ? writer.quiet_generations + 1 : 0;
+}
+
+int next_segment(Writer &writer, const Geometry &geometry, const Survey &total, uint64_t places, WriterSegment **ret_segment) {
+    Choice choice{geometry, places, false};
+    int error = take_segment(writer, choice, ret_segment);
+    WriterSegment *oldest = oldest_retired(writer);
+    if (error != -ENOSPC || !oldest) { return error; }
+    const Geometry &there = oldest->map.geometry;
+    if (total.bytes() > there.capacity || key_table_is_full(there.table_slots, total.keys)) { return error; }
+    choice.geometry = there;
+    return take_retired(writer, choice, ret_segment);
+}
+
+WriterSegment *oldest_retired(const Writer &writer) {
+    WriterSegment *oldest = nullptr;
+    for (WriterSegment *segment : writer.segments) {
+        if (!segment || segment == writer.current || segment == writer.copy.segment) { continue; }
+        if (!oldest || segment->generation < oldest->generation) { oldest = segment; }
+    }
+    return oldest;
+}
+
+uint32_t count_segments(const Writer &writer) {
+    uint32_t count = 0;
+    for (const WriterSegment *segment : writer.segments) { count += segment != nullptr; }
+    return count;
+}
+
+void drop_surplus(Writer &writer) {
+    while (count_segments(writer) > peek(writer.area.control->segments)) {
+        WriterSegment *oldest = oldest_retired(writer);
+        if (!oldest) { return; }
+        if (is_lossless(writer.area) && segment_shut_out_cursors(*oldest) < 0) { return; }
+        segment_invalidate(*oldest);
+        if (is_lossless(writer.area)) { segment_let_in_cursors(*oldest); }
+        publish_slot(writer.area.control->slots[oldest->slot], pack_slot(0, oldest->incarnation));
+        writer.segments[oldest->slot] = nullptr;
+        discard(writer, oldest);
+    }
+}
+
+} // namespace speculo::core
