@@ -138,7 +138,7 @@ void count_quiet(Writer &writer, const Survey &total);
 // it has room for the total. -EAGAIN in a lossless area while a cursor has yet to leave the one whose turn it is.
 int next_segment(Writer &writer, const Geometry &geometry, const Survey &total, uint64_t places, WriterSegment **ret_segment);
 
-// The retired segment whose turn is next; null if there is none.
+// The retired segment whose turn is next, or has come if the copy is under construction there; null if there is none.
 WriterSegment *oldest_retired(const Writer &writer);
 uint32_t count_segments(const Writer &writer);
 

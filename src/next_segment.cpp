@@ -124,7 +124,7 @@ int next_segment(Writer &writer, const Geometry &geometry, const Survey &total, 
 WriterSegment *oldest_retired(const Writer &writer) {
     WriterSegment *oldest = nullptr;
     for (WriterSegment *segment : writer.segments) {
-        if (!segment || segment == writer.current || segment == writer.copy.segment) { continue; }
+        if (!segment || segment == writer.current) { continue; }
         if (!oldest || segment->generation < oldest->generation) { oldest = segment; }
     }
     return oldest;

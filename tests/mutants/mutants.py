@@ -80,8 +80,6 @@ MUTANTS = [
     Mutant('key-table-of-the-copy-is-not-emptied', 'src/copy.cpp', 'put(map.table()[copy.wiped].frame, 0u);', '', 'compact_ahead compact'),
     Mutant('what-was-passed-over-is-not-missed', 'src/compact.cpp',
            '|| copy_misses_something(writer, request.supersedes)', '', 'compact_ahead'),
-    Mutant('copy-under-construction-is-taken-again', 'src/next_segment.cpp', ' || segment == writer.copy.segment', '',
-           'compact_ahead compact_choice'),
     Mutant('everything-is-copied-in-one-call', 'src/compact.cpp', 'copy_on(writer, (end - copy.paced) * copy.pace)',
            'copy_on(writer, everything)', 'compact_ahead'),
     Mutant('nothing-is-copied-ahead', 'src/compact.cpp', 'writer.copy.pace = 2 + 3', 'writer.copy.pace = 0 * 3', 'compact_ahead'),
