@@ -321,7 +321,10 @@ TEST(CompactAheadClock, what_lasts_longer_than_last_time_is_copied_at_once) {
     EXPECT_EQ(live_ids(name), ids);
     EXPECT_EQ(inside(writer).current->map.geometry.capacity, 4 * capacity);
     faults.clock.jump(2 * 3600 * 1000 * ms);
-    for (int i = 0; i < 10000; ++i) { commit_chunk(writer, std::string(size, 's'), living(ms)); } // gone, but not known to be
+    for (int i = 0; i < 10000; ++i) { // gone soon, but not known to be
+        commit_chunk(writer, std::string(size, 's'), living(ms));
+        if (i % 100 == 0) { faults.clock.jump(100 * ms); }
+    }
     EXPECT_EQ(inside(writer).lasting.expires, true);
     faults.clock.jump(1000 * ms);
     compact_now(writer);
