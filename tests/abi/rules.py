@@ -86,13 +86,16 @@ def spdx(top):
     """Every file says first under which license it is."""
     kinds = {'.c', '.cpp', '.h', '.hpp', '.py', '.sh', '.map', '.build', '.in', '.wrap', '.md', '.supp', '.dox', ''}
     folders = ['.ci', 'bench', 'doc', 'examples', 'include', 'scripts', 'src', 'subprojects', 'tests', 'tools']
-    files = [path for path in top.iterdir() if path.is_file()]
-    for folder in folders:
+    packages = ['debian', 'packaging']  # whatever their files are called
+    bare = {'COPYING', 'debian/changelog', 'debian/source/format'}  # know no comments
+    files = [path for path in top.iterdir() if path.is_file() and path.name != '.git']  # a file in a worktree
+    for folder in folders + packages:
         files += [path for path in (top / folder).rglob('*') if path.is_file()]
     for path in sorted(files):
         inside = path.relative_to(top)
         foreign = inside.parts[0] == 'subprojects' and len(inside.parts) > 2
-        if foreign or path.name == 'COPYING' or path.suffix not in kinds or '__pycache__' in inside.parts:
+        strange = path.suffix not in kinds and inside.parts[0] not in packages
+        if foreign or strange or inside.as_posix() in bare or '__pycache__' in inside.parts:
             continue
         head = path.read_bytes()[:400].decode(errors='replace').splitlines()[:2]
         if not any('SPDX-License-Identifier: LGPL-2.1-or-later' in line for line in head):
