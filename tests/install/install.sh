@@ -1,12 +1,12 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # Installs the build into an empty folder, all of it and in a distribution's two parts, and then uses it as a program outside the
-# project does: C and C++, through pkg-config, shared and static.
+# project does: C and C++, through pkg-config and CMake's config file, shared and static.
 #
-# usage: install.sh BUILD SOURCE PREFIX MANDIR SONAME VERSION PYTHON      (environment: CC, CXX, PKG_CONFIG)
+# usage: install.sh BUILD SOURCE PREFIX MANDIR SONAME VERSION PYTHON [CMAKE]      (environment: CC, CXX, PKG_CONFIG)
 set -eu
 
-build=$1 source=$2 prefix=$3 mandir=$4 soname=$5 version=$6 python=$7
+build=$1 source=$2 prefix=$3 mandir=$4 soname=$5 version=$6 python=$7 cmake=${8:-}
 here=$source/tests/install
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
@@ -38,7 +38,7 @@ expect_names() {
 
 # ---- the parts of a distribution's split ---------------------------------------------------------------------------------------
 runtime="$soname libspeculo.so.$version"
-devel="libspeculo.a libspeculo.so speculo.h speculo.hpp speculo.pc"
+devel="libspeculo.a libspeculo.so speculo.h speculo.hpp speculo.pc speculoConfig.cmake speculoConfigVersion.cmake"
 install_into "$scratch/all"
 install_into "$scratch/runtime" --tags runtime
 install_into "$scratch/devel" --tags devel
@@ -104,6 +104,19 @@ done
 
 if LC_ALL=C readelf -d "$scratch/c-archive" | grep NEEDED | grep -v 'libc\.'; then
     fail "a C program with the archive needs more than libc"
+fi
+
+# ---- a project that is built by CMake ------------------------------------------------------------------------------------------
+# The prefix is not the one that was configured, and a symbolic link leads to the config file.
+if [ -n "$cmake" ]; then
+    ln -s "$libraries/cmake/speculo" "$scratch/speculo"
+    quietly() { "$@" >"$scratch/cmake.log" 2>&1 || { cat "$scratch/cmake.log"; fail "failed: $*"; }; }
+    quietly "$cmake" -G Ninja -S "$here/cmake" -B "$scratch/cmake" "-DVERSION=$version" "-Dspeculo_ROOT=$scratch/speculo"
+    quietly "$cmake" --build "$scratch/cmake"
+    for kind in c cpp archive pkg-config; do
+        mv "$scratch/cmake/cmake-$kind" "$scratch"
+        run "cmake-$kind"
+    done
 fi
 
 # ---- the programs of README.md and doc/ --------------------------------------------------------------------------------------------
