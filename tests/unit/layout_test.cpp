@@ -45,6 +45,17 @@ TEST(Layout, control_page_is_frozen) {
     EXPECT_FIELD(ControlPage, slots, 256, 128);
 }
 
+TEST(Layout, bell_is_frozen) {
+    EXPECT_EQ(sizeof(BellPage), 4096u);
+    EXPECT_EQ(alignof(BellPage), 4u);
+    EXPECT_FIELD(BellPage, sleepers, 0, 4);
+    EXPECT_FIELD(BellPage, watchers, 4, 4);
+    EXPECT_FIELD(BellPage, word, 8, 4);
+    EXPECT_FIELD(BellPage, writer_waits, 64, 4);
+    EXPECT_FIELD(BellPage, room, 68, 4);
+    EXPECT_EQ(bell_touch_offset, 4095u);
+}
+
 TEST(Layout, segment_header_is_frozen) {
     EXPECT_EQ(sizeof(SegmentHeader), 4096u);
     EXPECT_EQ(alignof(SegmentHeader), 8u);
@@ -86,13 +97,17 @@ TEST(Layout, values_are_frozen) {
     EXPECT_EQ(places_per_page, 256u);
     EXPECT_EQ(max_slots, 16u);
     EXPECT_EQ(max_key_size, 255u);
+    EXPECT_EQ(max_alignment_log2, 12u);
     EXPECT_EQ(max_alignment, 4096u);
+    EXPECT_EQ(default_capacity, 0x100000u);
+    EXPECT_EQ(capacity_limit, 0xfc0000000u);
     EXPECT_EQ(max_id, 0xffffffffffffffu);
     EXPECT_EQ(first_place, 1u);
     EXPECT_EQ(size_follows, 0xffffffffu);
     EXPECT_EQ(mark_removed, 1);
     EXPECT_EQ(mark_clean, 2);
     EXPECT_EQ(mark_writer_unknown, 4);
+    EXPECT_EQ(mark_barrier, 8);
     EXPECT_EQ(frame_expiry, 0x01);
     EXPECT_EQ(frame_tag, 0x02);
     EXPECT_EQ(frame_key, 0x04);
@@ -100,6 +115,7 @@ TEST(Layout, values_are_frozen) {
     EXPECT_EQ(frame_transient, 0x10);
     EXPECT_EQ(frame_removed, 0x20);
     EXPECT_EQ(frame_control, 0x40);
+    EXPECT_EQ(frame_known_flags, 0x7fu);
     EXPECT_EQ(control_padding, 0x41);
     EXPECT_EQ(control_marker, 0x42);
     EXPECT_EQ(control_end, 0x44);
