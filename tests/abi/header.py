@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""What the tests know about speculo.h, read from its text."""
+"""What the tests know about speculo.h and the map, read from their text."""
 
 import re
 from pathlib import Path
@@ -33,6 +33,19 @@ def functions(path):
     if not found or len(found) != marks:
         raise SystemExit(f'{path}: {marks} declarations, of which {len(found)} are of the form that the tests expect')
     return found
+
+
+def in_map(path):
+    """{function: node}"""
+    text = without_comments(Path(path).read_text())
+    result = {}
+    for node, body in re.findall(r'(SPECULO_[\d.]+)\s*\{(.*?)\}', text, re.DOTALL):
+        exported = re.search(r'global:(.*?)(?:local:|$)', body, re.DOTALL)
+        for name in re.findall(r'([^\s;]+);', exported[1] if exported else ''):
+            if name in result:
+                raise SystemExit(f'{path}: {name} is listed twice')
+            result[name] = node
+    return result
 
 
 def report(problems):

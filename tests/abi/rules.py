@@ -8,7 +8,7 @@ import re
 import sys
 from pathlib import Path
 
-from header import report
+from header import in_map, report
 
 # What the rooms may include. Those below the line are the system's, and for src/os* alone (but for the mutex of fork).
 HEADERS = {'atomic', 'cerrno', 'climits', 'cstddef', 'cstdint', 'cstring', 'limits', 'type_traits', 'utility',
@@ -87,7 +87,7 @@ def spdx(top):
     kinds = {'.c', '.cpp', '.h', '.hpp', '.py', '.sh', '.map', '.build', '.in', '.wrap', '.md', '.supp', '.dox', ''}
     folders = ['.ci', 'bench', 'doc', 'examples', 'include', 'scripts', 'src', 'subprojects', 'tests', 'tools']
     packages = ['debian', 'packaging']  # whatever their files are called
-    bare = {'COPYING', 'debian/changelog', 'debian/source/format'}  # know no comments
+    bare = {'COPYING', 'changelog', 'copyright', 'format', 'libspeculo-doc.doc-base'}  # know no comments
     files = [path for path in top.iterdir() if path.is_file() and path.name != '.git']  # a file in a worktree
     for folder in folders + packages:
         files += [path for path in (top / folder).rglob('*') if path.is_file()]
@@ -95,14 +95,32 @@ def spdx(top):
         inside = path.relative_to(top)
         foreign = inside.parts[0] == 'subprojects' and len(inside.parts) > 2
         strange = path.suffix not in kinds and inside.parts[0] not in packages
-        if foreign or strange or inside.as_posix() in bare or '__pycache__' in inside.parts:
+        if foreign or strange or path.name in bare or '__pycache__' in inside.parts:
             continue
         head = path.read_bytes()[:400].decode(errors='replace').splitlines()[:2]
         if not any('SPDX-License-Identifier: LGPL-2.1-or-later' in line for line in head):
             yield f'{inside}: no SPDX line at the beginning'
 
 
-RULES = {rule.__name__.replace('_', '-'): rule for rule in (memory_order, system_calls, spdx)}
+def packages(top):
+    """What packages say of the version and of the symbols is so. (A symbol stays with the version that brought it.)"""
+    version = re.search(r"^    version: '(.*)',$", (top / 'meson.build').read_text(), re.MULTILINE)[1]
+    said = {
+        'debian/changelog': r'^speculo \((.*)-',
+        'packaging/speculo.spec': r'^Version: +(.*)$',
+    }
+    for path, form in said.items():
+        found = re.search(form, (top / path).read_text(), re.MULTILINE)[1]
+        if found != version:
+            yield f'{path} is about version {found}, not {version}'
+    symbols = (top / 'debian/libspeculo0.symbols').read_text()
+    listed = set(re.findall(r'^ (\S+@\S+) \S+$', symbols, re.MULTILINE))
+    mapped = {f'{name}@{node}' for name, node in in_map(top / 'src/speculo.map').items()}
+    mapped |= {f'{node}@{node}' for node in in_map(top / 'src/speculo.map').values()}
+    yield from (f'debian/libspeculo0.symbols: {name} is in one of this and src/speculo.map' for name in sorted(listed ^ mapped))
+
+
+RULES = {rule.__name__.replace('_', '-'): rule for rule in (memory_order, system_calls, spdx, packages)}
 
 if __name__ == '__main__':
     report(list(RULES[sys.argv[1]](Path(sys.argv[2]))))

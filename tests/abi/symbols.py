@@ -4,25 +4,10 @@
 usage: symbols.py HEADER MAP LIBRARY NM...
 """
 
-import re
 import subprocess
 import sys
-from pathlib import Path
 
-from header import functions, report, without_comments
-
-
-def in_map(path):
-    """{function: node}"""
-    text = without_comments(Path(path).read_text())
-    result = {}
-    for node, body in re.findall(r'(SPECULO_[\d.]+)\s*\{(.*?)\}', text, re.DOTALL):
-        exported = re.search(r'global:(.*?)(?:local:|$)', body, re.DOTALL)
-        for name in re.findall(r'([^\s;]+);', exported[1] if exported else ''):
-            if name in result:
-                raise SystemExit(f'{path}: {name} is listed twice')
-            result[name] = node
-    return result
+from header import functions, in_map, report
 
 
 def in_library(path, nm):
