@@ -6,6 +6,7 @@ usage: run.py TREE BUILD [NAME...]
 TREE is a copy of the checkout that may be written to, BUILD its configured build folder. Ends with "N passed, N failed"."""
 
 import pathlib
+import shutil
 import subprocess
 import sys
 import time
@@ -16,7 +17,7 @@ TIME_LIMIT = 120  # seconds; a test that hangs has noticed too
 
 
 def program(tree, name):
-    for suite in ('unit', 'ipc'):
+    for suite in ('unit', 'ipc', 'step'):
         if (tree / 'tests' / suite / f'{name}_test.cpp').exists():
             return f'tests/{suite}/{name}_test'
     raise SystemExit(f'there is no test program {name}')
@@ -34,7 +35,10 @@ def first_failure(output):
 def clean_up(pid):
     """Removes the areas of a test program that was not given the time to."""
     for left in pathlib.Path('/dev/shm').glob(f'speculo-test-{pid}-*'):
-        left.unlink(missing_ok=True)
+        if left.is_dir():
+            shutil.rmtree(left, ignore_errors=True)
+        else:
+            left.unlink(missing_ok=True)
 
 
 def run(command):

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// What the library gets in the place of the C library's functions of these names, so that each run is like the other.
+#include <cstring>
+
+#include <linux/magic.h>
+#include <sys/random.h>
+#include <sys/syscall.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include "play.hpp"
+
+namespace speculo::test {
+
+namespace {
+
+uint64_t random_state = 1;
+bool is_on_disk = false;
+
+uint64_t next_random() {
+    random_state += 0x9e3779b97f4a7c15;
+    uint64_t value = (random_state ^ (random_state >> 30)) * 0xbf58476d1ce4e5b9;
+    value = (value ^ (value >> 27)) * 0x94d049bb133111eb;
+    return value ^ (value >> 31);
+}
+
+} // namespace
+
+void seed_random(uint64_t seed) { random_state = seed; }
+void pretend_disk(bool is_disk) { is_on_disk = is_disk; }
+
+} // namespace speculo::test
+
+extern "C" int getentropy(void *bytes, size_t size) {
+    for (size_t at = 0; at < size; at += sizeof(uint64_t)) {
+        uint64_t word = speculo::test::next_random();
+        std::memcpy(static_cast<char *>(bytes) + at, &word, size - at < sizeof word ? size - at : sizeof word);
+    }
+    return 0;
+}
+
+extern "C" int fstatfs(int fd, struct statfs *found) noexcept {
+    int result = int(syscall(SYS_fstatfs, fd, found));
+    if (result == 0 && speculo::test::is_on_disk) { found->f_type = EXT4_SUPER_MAGIC; }
+    return result;
+}
