@@ -181,4 +181,37 @@ MUTANTS = [
     Mutant('removal-leaves-the-lock', 'src/open.cpp',
            'if (error == 0) { error = os::operations.unlink(place.directory, lock_name(place).text); }\n', '', 'open planted'),
     Mutant('child-uses-its-parents-handle', 'src/fork.cpp', 'forks.add();', '', 'fork'),
+
+    # ---- an order that only a death in between shows ----
+    Mutant('hint-is-ahead-of-the-commit', 'src/commit.cpp',
+           'publish_commit(map.frame(first).commit, word);\n    publish_hint(map.header().hint, writer.tail);',
+           'publish_hint(map.header().hint, writer.tail);\n    publish_commit(map.frame(first).commit, word);', 'step'),
+    Mutant('superseding-comes-after-the-commit', 'src/commit.cpp',
+           'store_words(writer);\n    uint32_t first = first_of(writer);\n    publish(writer, first, commit_frames(writer, first));',
+           'uint32_t first = first_of(writer);\n    publish(writer, first, commit_frames(writer, first));\n    store_words(writer);', 'step'),
+    Mutant('previous-version-is-of-the-same-commit', 'src/commit.cpp',
+           'before < first_of(writer) ? before : previous_version(versions);', 'before;', 'step'),
+    Mutant('end-comes-before-current', 'src/compact.cpp',
+           'publish_segment(writer, copy, old.generation + 1);\n'
+           '    publish_end(old.map, writer.committed, copy.segment.generation, copy.segment.slot, copy.segment.incarnation);',
+           'publish_end(old.map, writer.committed, old.generation + 1, copy.segment.slot, copy.segment.incarnation);\n'
+           '    publish_segment(writer, copy, old.generation + 1);', 'step'),
+    Mutant('current-comes-before-the-generation', 'src/compact.cpp',
+           'publish_generation(header.generation, generation);\n'
+           '    publish_current(writer.area.control->current, pack_current(generation, copy.segment.slot));',
+           'publish_current(writer.area.control->current, pack_current(generation, copy.segment.slot));\n'
+           '    publish_generation(header.generation, generation);', 'step'),
+    Mutant('ids-of-pending-chunks-are-spent-by-a-compaction', 'src/compact.cpp',
+           'put(header.next_id, writer.first_id);', 'put(header.next_id, writer.next_id);', 'step'),
+    Mutant('first-segment-is-current-before-it-is-complete', 'src/takeover.cpp',
+           'put(header.next_id, next_id);\n    publish_generation(header.generation, generation);\n'
+           '    publish_current(control.current, pack_current(generation, slot));',
+           'publish_current(control.current, pack_current(generation, slot));\n    put(header.next_id, next_id);\n'
+           '    publish_generation(header.generation, generation);', 'step'),
+    Mutant('slots-of-a-dead-batch-stay', 'src/takeover.cpp',
+           'put(slot.frame, 0u);\n            continue;', 'continue;', 'step'),
+    Mutant('segment-of-a-dead-switch-keeps-its-generation', 'src/takeover.cpp',
+           'if (segment->generation > current) { segment_invalidate(*segment); }', '', 'step'),
+    Mutant('segment-is-overwritten-under-its-old-generation', 'src/segment.cpp',
+           'if (error < 0) { return error; }\n    segment_invalidate(segment);', 'if (error < 0) { return error; }', 'step'),
 ]

@@ -130,6 +130,8 @@ void go_on(Play &play, unsigned pick, bool compacts_first);
 
 // The library's random bytes are the same in every run that begins with the same seed.
 void seed_random(uint64_t seed);
+// From now on time stands still for the library.
+void freeze_time();
 // From now on files lie on a file system that outlives the running system, as far as the library can tell.
 void pretend_disk(bool is_disk);
 

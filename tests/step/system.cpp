@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // What the library gets in the place of the C library's functions of these names, so that each run is like the other.
+#include <array>
 #include <cstring>
+#include <ctime>
+#include <utility>
 
 #include <linux/magic.h>
 #include <sys/random.h>
@@ -16,6 +19,8 @@ namespace {
 
 uint64_t random_state = 1;
 bool is_on_disk = false;
+bool is_frozen = false;
+std::array<std::pair<clockid_t, timespec>, 3> frozen{{{CLOCK_MONOTONIC, {}}, {CLOCK_MONOTONIC_COARSE, {}}, {CLOCK_BOOTTIME, {}}}};
 
 uint64_t next_random() {
     random_state += 0x9e3779b97f4a7c15;
@@ -27,6 +32,10 @@ uint64_t next_random() {
 } // namespace
 
 void seed_random(uint64_t seed) { random_state = seed; }
+void freeze_time() {
+    for (auto &[clock, time] : frozen) { syscall(SYS_clock_gettime, clock, &time); }
+    is_frozen = true;
+}
 void pretend_disk(bool is_disk) { is_on_disk = is_disk; }
 
 } // namespace speculo::test
@@ -37,6 +46,15 @@ extern "C" int getentropy(void *bytes, size_t size) {
         std::memcpy(static_cast<char *>(bytes) + at, &word, size - at < sizeof word ? size - at : sizeof word);
     }
     return 0;
+}
+
+extern "C" int clock_gettime(clockid_t clock, timespec *ret_time) noexcept {
+    for (const auto &[known, time] : speculo::test::frozen) {
+        if (!speculo::test::is_frozen || known != clock) { continue; }
+        *ret_time = time;
+        return 0;
+    }
+    return int(syscall(SYS_clock_gettime, clock, ret_time));
 }
 
 extern "C" int fstatfs(int fd, struct statfs *found) noexcept {

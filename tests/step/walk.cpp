@@ -102,6 +102,7 @@ private:
 // The process that is walked.
 int Walk::be_watched() {
     seed_random(depth_ * 1000 + 1);
+    freeze_time();
     Play play(Play::Form::real, name(), task_.begin);
     play.count_from(uint64_t(depth_) << 32);
     task_.prepare(play);
