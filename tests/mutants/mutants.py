@@ -214,4 +214,9 @@ MUTANTS = [
            'if (segment->generation > current) { segment_invalidate(*segment); }', '', 'step'),
     Mutant('segment-is-overwritten-under-its-old-generation', 'src/segment.cpp',
            'if (error < 0) { return error; }\n    segment_invalidate(segment);', 'if (error < 0) { return error; }', 'step'),
+    Mutant('deadlines-of-another-boot-end-after-it-is-over', 'src/open.cpp',
+           'if (error == 0 && boot == Boot::clean) { error = end_deadlines(writer); }\n'
+           '    if (error == 0 && boot != Boot::same) { error = control_end_recovery(area); }',
+           'if (error == 0 && boot != Boot::same) { error = control_end_recovery(area); }\n'
+           '    if (error == 0 && boot == Boot::clean) { error = end_deadlines(writer); }', 'step'),
 ]

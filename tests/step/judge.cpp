@@ -82,8 +82,8 @@ std::string Case::before_takeover(const Image &image, const Before &before, size
     }
     if (std::string wrong = find_state(lowest, highest); !wrong.empty()) { return wrong; }
     const State &state = states_[seen_];
-    if (std::string wrong = check(state.exists ? 0 : -ENOENT); !wrong.empty()) { return wrong; }
-    return bystander_.read_on(state.exists || !before.state ? state : *before.state); // of a removed one what there was
+    if (std::string wrong = check(state.opening); !wrong.empty()) { return wrong; }
+    return bystander_.read_on(state.exists() || !before.state ? state : *before.state); // of a removed one what there was
 }
 
 std::string Case::look_at_writer(const Play &play) {
@@ -97,17 +97,17 @@ std::string Case::look_at_writer(const Play &play) {
 // The next writer finds what readers saw, goes on, and leaves nothing about.
 std::string Case::takeover(const speculo_area_options &options, bool may_be_gone, bool compacts_first) {
     State begin = states_[seen_];
-    if (begin.exists && may_be_gone) { // half removed: that it was not, or that it is new, is both right
+    if (begin.exists() && may_be_gone) { // half removed: that it was not, or that it is new, is both right
         speculo_area *area = nullptr;
         if (speculo_area_open(name_.c_str(), SPECULO_OPEN_WRITE, nullptr, &area) == -ENOENT) { begin = State(); }
         speculo_area_close(area);
     }
-    if (!begin.exists) {
+    if (!begin.exists()) {
         if (std::string wrong = bystander_.leave(); !wrong.empty()) { return wrong; }
     }
     Play play(Play::Form::real, name_, begin);
     play.count_from(serials_of_judges);
-    if (begin.exists) {
+    if (begin.exists()) {
         play.open();
     } else {
         play.create(options);
@@ -131,7 +131,7 @@ Verdict Judge::judge(const Image &image, const Before &before, const std::vector
     std::string wrong = one.before_takeover(image, before, lowest, highest);
     verdict.state = one.seen();
     if (wrong.empty()) {
-        wrong = one.takeover(options_, !states[highest].exists, compacts_first_);
+        wrong = one.takeover(options_, states[highest].opening == -ENOENT, compacts_first_);
         if (!wrong.empty()) { wrong = "takeover: " + wrong; }
     }
     verdict.complaint = wrong;

@@ -110,12 +110,13 @@ void Play::end_compaction(bool compacts) {
 
 void Play::create(const speculo_area_options &options, uint32_t flags) {
     State next;
-    next.exists = true;
+    next.opening = 0;
+    if (now().opening == -EBADMSG) { next.next_id = now().next_id; } // it begins anew, with ids going on
+    next_id_ = next.next_id;
     attempt(next);
     make("create", 0,
          [&] { return speculo_area_open(name_.c_str(), SPECULO_OPEN_WRITE | SPECULO_OPEN_CREATE | flags, &options, &area_); });
     acknowledge();
-    next_id_ = 1;
 }
 
 void Play::open(const speculo_area_options *options) {
@@ -136,7 +137,7 @@ void Play::remove() {
 }
 
 uint64_t Play::add(const Wish &wish) {
-    Block block{next_id_++, wish.key_text, wish.tag_mark, wish.size, ++serial_, wish.flags != 0, false};
+    Block block{next_id_++, wish.key_text, wish.tag_mark, wish.size, ++serial_, wish.flags != 0, false, wish.ttl != 0};
     begin_compaction(wish.makes_room);
     uint64_t ends = wish.superseded;
     for (const auto &[id, other] : committed().live) {
@@ -186,7 +187,7 @@ void Play::obsolete(uint64_t id, bool compacts) {
 
 void Play::remove_key(const std::string &key, bool compacts) {
     begin_compaction(compacts);
-    Block block{next_id_++, key, 0, 0, ++serial_, true, true};
+    Block block{next_id_++, key, 0, 0, ++serial_, true, true, false};
     uint64_t ends = 0;
     for (const auto &[id, other] : committed().live) {
         if (other.key == key) { ends = id; }
@@ -219,6 +220,20 @@ void Play::let_reader_go_on() {
     if (!ledger_) { return; }
     ledger_->wants_reader_to_go_on = 1;
     trap();
+}
+
+// Deadlines of a boot before have passed. What nobody closed is not believed.
+void Play::reboot(bool is_clean) {
+    State next = now();
+    for (auto it = next.live.begin(); it != next.live.end();) {
+        it = it->second.has_deadline || !is_clean ? next.live.erase(it) : std::next(it);
+    }
+    if (!is_clean) {
+        next.opening = -EBADMSG;
+        next.known.clear();
+    }
+    attempt(std::move(next));
+    acknowledge();
 }
 
 speculo_area_info Play::info() const {

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <atomic>
+#include <cerrno>
 #include <map>
 #include <string>
 #include <vector>
@@ -18,14 +19,15 @@ struct Block {
     uint32_t tag = 0;
     size_t size = 0;
     uint64_t serial = 0; // of each block another one, also where an id is given again
-    bool is_transient = false, is_removal = false;
+    bool is_transient = false, is_removal = false, has_deadline = false;
 
     std::string payload() const;
 };
 
 // What readers may see between two calls.
 struct State {
-    bool exists = false;
+    int opening = -ENOENT; // what opening gives
+    bool exists() const { return opening == 0; }
     uint64_t next_id = 1;
     std::map<uint64_t, Block> live, known; // known: whatever was committed so far
 };
@@ -87,7 +89,9 @@ public:
     void commit();
     void rollback();
     void compact();
-    void let_reader_go_on(); // the one that stands beside
+    void let_reader_go_on();               // the one that stands beside
+    void reboot(bool is_clean);            // of the machine
+    void go_live() { form_ = Form::real; } // what was only told so far has been done by another
 
     const std::vector<State> &states() const { return states_; }
     const State &now() const { return states_.back(); }
@@ -132,6 +136,8 @@ void go_on(Play &play, unsigned pick, bool compacts_first);
 void seed_random(uint64_t seed);
 // From now on time stands still for the library.
 void freeze_time();
+// From now on this is another boot of the machine; 0: the true one.
+void pretend_boot(unsigned number);
 // From now on files lie on a file system that outlives the running system, as far as the library can tell.
 void pretend_disk(bool is_disk);
 

@@ -108,9 +108,8 @@ Sight look_at(const std::string &name, const std::set<std::string> &keys, uint64
 }
 
 std::string difference(const Sight &sight, const State &state) {
-    if (sight.error < 0 || !state.exists) {
-        bool is_right = sight.error == -ENOENT && !state.exists;
-        return is_right ? "" : "opening gives " + std::to_string(sight.error);
+    if (sight.error < 0 || !state.exists()) {
+        return sight.error == state.opening ? "" : "opening gives " + std::to_string(sight.error);
     }
     std::vector<Delivery> chunks;
     for (const Delivery &one : sight.stream) {

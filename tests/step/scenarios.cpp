@@ -85,6 +85,21 @@ void one_of_the_past(Play &play, Choices choices) {
     play.close();
 }
 
+void one_of_another_boot(Play &play, Choices choices) {
+    a_few(play, choices);
+    play.add(Wish(30).lives(hour));
+    play.add(Wish(30).key("soon").lives(hour));
+    play.add(Wish(30).key("one"));
+    play.commit();
+    play.close();
+    play.reboot(true);
+}
+
+void one_that_a_power_cut_left(Play &play, Choices choices) {
+    a_few(play, choices);
+    play.reboot(false);
+}
+
 // Grown for a large chunk that is gone, and quiet since.
 void a_grown_one(Play &play, Choices choices) {
     a_few(play, choices);
@@ -280,6 +295,13 @@ void live_on_a_disk(Play &play, Choices choices) {
     play.open(&choices);
 }
 
+void open_after_a_boot(Play &play, Choices) {
+    play.open();
+    play.add(Wish(10).key("soon"));
+    play.commit();
+    play.close();
+}
+
 // The second compaction is refused until the reader has left.
 void wait_for_a_reader(Play &play, Choices) {
     play.add(Wish(10).key("one"));
@@ -329,6 +351,9 @@ const std::vector<Scenario> &all_scenarios() {
         {"open_resident", ordinary, resident(), one_of_the_past, open_resident},
         {"remove", ordinary, AreaChoices(small), one_of_the_past, remove},
         {"live_on_a_disk", on_a_disk, AreaChoices(small), one_of_the_past, live_on_a_disk},
+        {"open_after_a_boot", on_a_disk | was_rebooted, AreaChoices(small), one_of_another_boot, open_after_a_boot},
+        {"begin_anew_after_a_boot", on_a_disk | was_rebooted | dies_before, AreaChoices(small), one_that_a_power_cut_left,
+         create},
         {"lossless", ordinary, with(small, small, 3, SPECULO_AREA_LOSSLESS), a_few, compact},
         {"lossless_waits_for_a_reader", is_pinned | goes_round, with(small, small, 2, SPECULO_AREA_LOSSLESS), a_few,
          wait_for_a_reader},

@@ -11,10 +11,12 @@ namespace speculo::test {
 
 enum Traits : unsigned {
     ordinary = 0,
-    goes_round = 1, // a segment in which readers may have been is used again: none are there
-    is_pinned = 2,  // a reader stands beside the whole time
-    on_a_disk = 4,  // the file system outlives the running system
-    is_full = 8,    // whoever goes on has to compact first
+    goes_round = 1,    // a segment in which readers may have been is used again: none are there
+    is_pinned = 2,     // a reader stands beside the whole time
+    on_a_disk = 4,     // the file system outlives the running system
+    is_full = 8,       // whoever goes on has to compact first
+    was_rebooted = 16, // between what is prepared and what is done
+    dies_before = 32,  // who has prepared it, without closing
 };
 
 struct Scenario {

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // What the library gets in the place of the C library's functions of these names, so that each run is like the other.
 #include <array>
+#include <cstdarg>
 #include <cstring>
 #include <ctime>
 #include <utility>
 
+#include <fcntl.h>
 #include <linux/magic.h>
+#include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
@@ -20,6 +23,7 @@ namespace {
 uint64_t random_state = 1;
 bool is_on_disk = false;
 bool is_frozen = false;
+unsigned boot = 0;
 std::array<std::pair<clockid_t, timespec>, 3> frozen{{{CLOCK_MONOTONIC, {}}, {CLOCK_MONOTONIC_COARSE, {}}, {CLOCK_BOOTTIME, {}}}};
 
 uint64_t next_random() {
@@ -36,9 +40,35 @@ void freeze_time() {
     for (auto &[clock, time] : frozen) { syscall(SYS_clock_gettime, clock, &time); }
     is_frozen = true;
 }
+void pretend_boot(unsigned number) { boot = number; }
 void pretend_disk(bool is_disk) { is_on_disk = is_disk; }
 
 } // namespace speculo::test
+
+namespace {
+
+constexpr char boot_file[] = "/proc/sys/kernel/random/boot_id";
+
+int open_boot() {
+    char text[] = "00000000-0000-4000-8000-000000000000\n";
+    text[sizeof text - 3] = char('0' + speculo::test::boot);
+    int fd = memfd_create("boot", MFD_CLOEXEC);
+    bool is_there = write(fd, text, sizeof text - 1) == ssize_t(sizeof text - 1);
+    lseek(fd, 0, SEEK_SET);
+    return is_there ? fd : -1;
+}
+
+} // namespace
+
+// For files of 64 bits, as the library is compiled.
+extern "C" int open64(const char *path, int flags, ...) {
+    if (speculo::test::boot != 0 && std::strcmp(path, boot_file) == 0) { return open_boot(); }
+    va_list rest;
+    va_start(rest, flags);
+    mode_t mode = va_arg(rest, mode_t); // what is not there is not looked at
+    va_end(rest);
+    return int(syscall(SYS_openat, AT_FDCWD, path, flags, mode));
+}
 
 extern "C" int getentropy(void *bytes, size_t size) {
     for (size_t at = 0; at < size; at += sizeof(uint64_t)) {

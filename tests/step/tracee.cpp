@@ -2,6 +2,7 @@
 #include "tracee.hpp"
 
 #include <cerrno>
+#include <csignal>
 #include <cstddef>
 #include <cstdio>
 #include <cstdlib>
@@ -43,6 +44,7 @@ bool Tracee::resume(int request) {
     int status = 0;
     if (ptrace(__ptrace_request(request), pid_, nullptr, nullptr) < 0) { std::abort(); }
     while (waitpid(pid_, &status, 0) < 0 && errno == EINTR) {}
+    if (WIFSTOPPED(status) && WSTOPSIG(status) == SIGCHLD) { return resume(request); }
     if (WIFSTOPPED(status)) {
         if (WSTOPSIG(status) == SIGTRAP) { return true; }
         ending_ = std::string("a signal: ") + strsignal(WSTOPSIG(status));

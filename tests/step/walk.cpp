@@ -10,6 +10,7 @@
 #include <unordered_map>
 
 #include <sys/mman.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "tracee.hpp"
@@ -53,7 +54,8 @@ struct Task {
     State begin;
     const Image *start; // null: nothing is there
     std::function<void(Play &)> prepare, act;
-    bool is_pinned, has_bystanders;
+    unsigned traits;
+    bool has(Traits trait) const { return (traits & trait) != 0; }
 };
 
 class Walk {
@@ -67,6 +69,7 @@ public:
 
 private:
     int be_watched();
+    void prepare_by_another();
     void step_through_call(Tracee &tracee);
     void note_change(uintptr_t place, bool is_system_call);
     void examine();
@@ -103,14 +106,29 @@ private:
 int Walk::be_watched() {
     seed_random(depth_ * 1000 + 1);
     freeze_time();
-    Play play(Play::Form::real, name(), task_.begin);
+    if (task_.has(was_rebooted)) { pretend_boot(0); }
+    if (task_.has(dies_before)) { prepare_by_another(); }
+    Play play(task_.has(dies_before) ? Play::Form::model : Play::Form::real, name(), task_.begin);
     play.count_from(uint64_t(depth_) << 32);
     task_.prepare(play);
+    play.go_live();
+    if (task_.has(was_rebooted)) { pretend_boot(1); }
     play.be_watched(*ledger_);
     trap();
     task_.act(play);
     play.end();
     return play.complaint().empty() ? 0 : 1;
+}
+
+void Walk::prepare_by_another() {
+    pid_t other = fork();
+    if (other == 0) {
+        Play play(Play::Form::real, name(), task_.begin);
+        task_.prepare(play);
+        _exit(0);
+    }
+    waitpid(other, nullptr, 0);
+    seed_random(2); // the names that it chose are taken
 }
 
 void Walk::run() {
@@ -126,7 +144,7 @@ void Walk::run() {
     if (!tracee.go_on()) { return complain("preparing ended with " + tracee.ending()); }
     watch_.look(true);
     base_ = watch_.image();
-    if (task_.is_pinned) { speculo_area_open(name().c_str(), SPECULO_OPEN_READ, nullptr, &reader_); }
+    if (task_.has(is_pinned)) { speculo_area_open(name().c_str(), SPECULO_OPEN_READ, nullptr, &reader_); }
     examine();
     bool lives = true;
     while (lives && (lives = tracee.go_on())) {
@@ -200,7 +218,7 @@ void Walk::judge_image() {
     alarm(most_seconds);
     const std::vector<unsigned> &only = trip_.extent.only;
     Before before;
-    if (task_.has_bystanders && states_[base_state_].exists) { before = {&base_, &states_[base_state_]}; }
+    if (!task_.has(goes_round) && states_[base_state_].exists()) { before = {&base_, &states_[base_state_]}; }
     Verdict verdict = judge_.judge(watch_.image(), before, states_, lowest, highest, number_);
     ++trip_.totals.images;
     if (!verdict.complaint.empty()) { return complain(verdict.complaint); }
@@ -216,7 +234,7 @@ void Walk::walk_takeover(size_t state) {
     const Scenario &scenario = trip_.scenario;
     unsigned pick = number_;
     auto act = [&scenario, pick](Play &play) {
-        if (play.now().exists) {
+        if (play.now().exists()) {
             play.open();
         } else {
             play.create(scenario.choices);
@@ -224,10 +242,10 @@ void Walk::walk_takeover(size_t state) {
         go_on(play, pick, (scenario.traits & is_full) != 0);
     };
     // A half-removed area may be made anew or not: which of the two is not to be told beforehand.
-    if (!states_[ledger_->attempted].exists && states_[state].exists) { return; }
+    if (states_[ledger_->attempted].opening == -ENOENT && states_[state].exists()) { return; }
     ++trip_.totals.takeovers;
     Image start = watch_.image();
-    Task task{states_[state], &start, [](Play &) {}, act, false, true};
+    Task task{states_[state], &start, [](Play &) {}, act, ordinary};
     Walk(trip_, task, path_ + std::to_string(number_) + ".", depth_ + 1).run();
 }
 
@@ -256,18 +274,15 @@ const char *whereabouts() { return where_now; }
 Totals walk(const Scenario &scenario, const Extent &extent) {
     Trip trip{scenario, extent, {}};
     pretend_disk(scenario.traits & on_a_disk);
+    pretend_boot(scenario.traits & was_rebooted ? 1 : 0);
     auto bind = [&scenario](void (*part)(Play &, const AreaChoices &)) {
         return [part, &scenario](Play &play) { part(play, scenario.choices); };
     };
-    Task task{State(),
-              nullptr,
-              bind(scenario.prepare),
-              bind(scenario.act),
-              (scenario.traits & is_pinned) != 0,
-              (scenario.traits & goes_round) == 0};
+    Task task{State(), nullptr, bind(scenario.prepare), bind(scenario.act), scenario.traits};
     Walk(trip, task, std::string(scenario.name) + ":", 0).run();
     alarm(0);
     pretend_disk(false);
+    pretend_boot(0);
     return trip.totals;
 }
 
