@@ -14,12 +14,15 @@ namespace {
 
 constexpr uint64_t odd = 0x9e3779b97f4a7c15;
 
-State without_transient(State state) {
+template <typename Condition> State without(State state, Condition is_over) {
     for (auto it = state.live.begin(); it != state.live.end();) {
-        it = it->second.is_transient ? state.live.erase(it) : std::next(it);
+        it = is_over(it->second) ? state.live.erase(it) : std::next(it);
     }
     return state;
 }
+
+bool is_transient(const Block &block) { return block.is_transient; }
+bool has_deadline(const Block &block) { return block.has_deadline; }
 
 } // namespace
 
@@ -95,7 +98,7 @@ State Play::committed() const {
 void Play::begin_compaction(bool compacts) {
     if (!compacts) { return; }
     generation_ = form_ == Form::model ? 0 : info().generation;
-    State next = without_transient(now());
+    State next = without(now(), is_transient);
     if (next.live.size() != now().live.size()) { attempt(std::move(next)); }
 }
 
@@ -224,15 +227,18 @@ void Play::let_reader_go_on() {
 
 // Deadlines of a boot before have passed. What nobody closed is not believed.
 void Play::reboot(bool is_clean) {
-    State next = now();
-    for (auto it = next.live.begin(); it != next.live.end();) {
-        it = it->second.has_deadline || !is_clean ? next.live.erase(it) : std::next(it);
-    }
+    State next = without(now(), has_deadline);
     if (!is_clean) {
         next.opening = -EBADMSG;
+        next.live.clear();
         next.known.clear();
     }
     attempt(std::move(next));
+    acknowledge();
+}
+
+void Play::grow_old() {
+    attempt(without(now(), has_deadline));
     acknowledge();
 }
 

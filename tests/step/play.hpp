@@ -91,6 +91,7 @@ public:
     void compact();
     void let_reader_go_on();               // the one that stands beside
     void reboot(bool is_clean);            // of the machine
+    void grow_old();                       // all deadlines pass
     void go_live() { form_ = Form::real; } // what was only told so far has been done by another
 
     const std::vector<State> &states() const { return states_; }
@@ -136,6 +137,8 @@ void go_on(Play &play, unsigned pick, bool compacts_first);
 void seed_random(uint64_t seed);
 // From now on time stands still for the library.
 void freeze_time();
+// By so much it is later than it was.
+void pretend_later(uint64_t ns);
 // From now on this is another boot of the machine; 0: the true one.
 void pretend_boot(unsigned number);
 // From now on files lie on a file system that outlives the running system, as far as the library can tell.

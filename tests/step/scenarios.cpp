@@ -10,7 +10,6 @@ namespace {
 using Choices = const AreaChoices &;
 
 constexpr uint64_t small = 4096, roomy = 16384;
-constexpr uint64_t hour = uint64_t(3600) * 1000000000;
 
 AreaChoices with(uint64_t capacity, uint64_t most, uint32_t segments = 3, uint32_t flags = 0) {
     AreaChoices choices(capacity);
@@ -85,12 +84,21 @@ void one_of_the_past(Play &play, Choices choices) {
     play.close();
 }
 
-void one_of_another_boot(Play &play, Choices choices) {
+void one_with_deadlines(Play &play, Choices choices) {
     a_few(play, choices);
     play.add(Wish(30).lives(hour));
     play.add(Wish(30).key("soon").lives(hour));
     play.add(Wish(30).key("one"));
     play.commit();
+}
+
+void one_that_is_old(Play &play, Choices choices) {
+    one_with_deadlines(play, choices);
+    play.grow_old();
+}
+
+void one_of_another_boot(Play &play, Choices choices) {
+    one_with_deadlines(play, choices);
     play.close();
     play.reboot(true);
 }
@@ -295,6 +303,15 @@ void live_on_a_disk(Play &play, Choices choices) {
     play.open(&choices);
 }
 
+void go_on_behind_deadlines(Play &play, Choices) {
+    play.add(Wish(10).supersedes(7));
+    play.add(Wish(10).key("soon").lives(hour));
+    play.commit();
+    play.compact();
+    play.add(Wish(10).key("soon"));
+    play.commit();
+}
+
 void open_after_a_boot(Play &play, Choices) {
     play.open();
     play.add(Wish(10).key("soon"));
@@ -330,6 +347,7 @@ const std::vector<Scenario> &all_scenarios() {
         {"commit_batch", ordinary, AreaChoices(small), a_few, commit_batch},
         {"commit_large_batch", ordinary, AreaChoices(roomy), a_few, commit_large_batch},
         {"commit_with_deadline", ordinary, AreaChoices(small), a_few, commit_with_deadline},
+        {"commit_behind_deadlines", is_later, AreaChoices(small), one_that_is_old, go_on_behind_deadlines},
         {"commit_to_all", ordinary, readable_by_all(), a_few, commit_batch},
         {"supersede", ordinary, AreaChoices(small), a_few, supersede},
         {"obsolete", ordinary, AreaChoices(small), a_few, obsolete},

@@ -17,7 +17,10 @@ enum Traits : unsigned {
     is_full = 8,       // whoever goes on has to compact first
     was_rebooted = 16, // between what is prepared and what is done
     dies_before = 32,  // who has prepared it, without closing
+    is_later = 64,     // when it is done, by more than the deadlines
 };
+
+inline constexpr uint64_t hour = uint64_t(3600) * 1000000000; // to live, where a chunk has a deadline
 
 struct Scenario {
     const char *name;

@@ -24,6 +24,7 @@ uint64_t random_state = 1;
 bool is_on_disk = false;
 bool is_frozen = false;
 unsigned boot = 0;
+uint64_t later = 0; // ns, whole seconds
 std::array<std::pair<clockid_t, timespec>, 3> frozen{{{CLOCK_MONOTONIC, {}}, {CLOCK_MONOTONIC_COARSE, {}}, {CLOCK_BOOTTIME, {}}}};
 
 uint64_t next_random() {
@@ -40,6 +41,7 @@ void freeze_time() {
     for (auto &[clock, time] : frozen) { syscall(SYS_clock_gettime, clock, &time); }
     is_frozen = true;
 }
+void pretend_later(uint64_t ns) { later = ns; }
 void pretend_boot(unsigned number) { boot = number; }
 void pretend_disk(bool is_disk) { is_on_disk = is_disk; }
 
@@ -79,12 +81,13 @@ extern "C" int getentropy(void *bytes, size_t size) {
 }
 
 extern "C" int clock_gettime(clockid_t clock, timespec *ret_time) noexcept {
+    int result = int(syscall(SYS_clock_gettime, clock, ret_time));
     for (const auto &[known, time] : speculo::test::frozen) {
-        if (!speculo::test::is_frozen || known != clock) { continue; }
-        *ret_time = time;
-        return 0;
+        if (known != clock) { continue; }
+        if (speculo::test::is_frozen) { *ret_time = time; }
+        ret_time->tv_sec += time_t(speculo::test::later / 1000000000);
     }
-    return int(syscall(SYS_clock_gettime, clock, ret_time));
+    return result;
 }
 
 extern "C" int fstatfs(int fd, struct statfs *found) noexcept {

@@ -21,7 +21,7 @@ namespace {
 
 constexpr size_t enough_complaints = 3;
 constexpr size_t unknown = SIZE_MAX;
-constexpr unsigned most_seconds = 60; // for one image
+constexpr unsigned most_seconds = 120; // for one image
 
 char where_now[256] = "nowhere";
 
@@ -107,12 +107,14 @@ int Walk::be_watched() {
     seed_random(depth_ * 1000 + 1);
     freeze_time();
     if (task_.has(was_rebooted)) { pretend_boot(0); }
+    if (task_.has(is_later)) { pretend_later(0); }
     if (task_.has(dies_before)) { prepare_by_another(); }
     Play play(task_.has(dies_before) ? Play::Form::model : Play::Form::real, name(), task_.begin);
     play.count_from(uint64_t(depth_) << 32);
     task_.prepare(play);
     play.go_live();
     if (task_.has(was_rebooted)) { pretend_boot(1); }
+    if (task_.has(is_later)) { pretend_later(2 * hour); }
     play.be_watched(*ledger_);
     trap();
     task_.act(play);
@@ -275,6 +277,7 @@ Totals walk(const Scenario &scenario, const Extent &extent) {
     Trip trip{scenario, extent, {}};
     pretend_disk(scenario.traits & on_a_disk);
     pretend_boot(scenario.traits & was_rebooted ? 1 : 0);
+    pretend_later(scenario.traits & is_later ? 2 * hour : 0);
     auto bind = [&scenario](void (*part)(Play &, const AreaChoices &)) {
         return [part, &scenario](Play &play) { part(play, scenario.choices); };
     };
@@ -283,6 +286,7 @@ Totals walk(const Scenario &scenario, const Extent &extent) {
     alarm(0);
     pretend_disk(false);
     pretend_boot(0);
+    pretend_later(0);
     return trip.totals;
 }
 
