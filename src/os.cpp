@@ -117,6 +117,35 @@ int set_owner(int fd, uint32_t uid, uint32_t gid) {
     return checked([=] { return ::fchown(fd, uid_t(uid), gid_t(gid)); });
 }
 
+// ---- copies -----------------------------------------------------------------------------------------------------------------
+
+constexpr size_t largest_copy = size_t(1) << 30; // some systems take no more at once
+
+int read_at(int fd, uint64_t offset, void *ret_bytes, size_t size) {
+    char *to = static_cast<char *>(ret_bytes);
+    while (size > 0) {
+        size_t piece = size < largest_copy ? size : largest_copy;
+        int count = checked([=] { return ::pread(fd, to, piece, off_t(offset)); });
+        if (count <= 0) { return count < 0 ? count : -ENODATA; }
+        to += count;
+        offset += uint64_t(count);
+        size -= size_t(count);
+    }
+    return 0;
+}
+
+int write_at(int fd, uint64_t offset, const void *bytes, size_t size) {
+    const char *from = static_cast<const char *>(bytes);
+    while (size > 0) {
+        int count = checked([=] { return ::pwrite(fd, from, size < largest_copy ? size : largest_copy, off_t(offset)); });
+        if (count < 0) { return count; }
+        from += count;
+        offset += uint64_t(count);
+        size -= size_t(count);
+    }
+    return 0;
+}
+
 // ---- mappings ---------------------------------------------------------------------------------------------------------------
 
 int map(int fd, size_t length, Access access, void **ret_address) {
@@ -207,6 +236,9 @@ Operations operations = {
     set_mode,
     set_owner,
     impl::allocate_space,
+
+    read_at,
+    write_at,
 
     map,
     unmap,

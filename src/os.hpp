@@ -64,6 +64,11 @@ struct Operations {
     int (*set_owner)(int fd, uint32_t uid, uint32_t gid);
     int (*allocate_space)(int fd, uint64_t offset, uint64_t length); // makes bytes really there, extends the size
 
+    // Copies through the kernel: where memory that is mapped would be SIGBUS they give an error. `read_at` gives all bytes, or
+    // -ENODATA if the file ends before.
+    int (*read_at)(int fd, uint64_t offset, void *ret_bytes, size_t size);
+    int (*write_at)(int fd, uint64_t offset, const void *bytes, size_t size);
+
     // Mappings. `populate` makes pages resident in bulk where the system can; it is a hint and does not fail.
     int (*map)(int fd, size_t length, Access access, void **ret_address); // shared; a writable one is not inherited by fork
     void (*unmap)(void *address, size_t length);

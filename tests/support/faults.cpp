@@ -34,6 +34,8 @@ const SiteInfo &info(Site site) {
         {"set_mode", {EPERM, EROFS, EIO}},
         {"set_owner", {EPERM, EROFS, EDQUOT, EIO}},
         {"allocate_space", {ENOSPC, EDQUOT, EFBIG, ENOMEM, EOPNOTSUPP, EIO}},
+        {"read_at", {ENODATA, EIO}},
+        {"write_at", {ENOSPC, EDQUOT, EIO}},
         {"map", {ENOMEM, ENODEV, EACCES, EPERM, EAGAIN, ENFILE}},
         {"unmap", {}},
         {"populate", {}},
@@ -241,6 +243,8 @@ os::Operations Hooks::table() {
     table.set_mode = Plain<&O::set_mode, Site::set_mode>::call;
     table.set_owner = Plain<&O::set_owner, Site::set_owner>::call;
     table.allocate_space = Plain<&O::allocate_space, Site::allocate_space>::call;
+    table.read_at = Plain<&O::read_at, Site::read_at>::call;
+    table.write_at = Plain<&O::write_at, Site::write_at>::call;
     table.map = map;
     table.unmap = unmap;
     table.populate = populate;

@@ -37,6 +37,8 @@ enum class Site {
     set_mode,
     set_owner,
     allocate_space,
+    read_at,
+    write_at,
     map,
     unmap,
     populate,
