@@ -65,13 +65,14 @@ core::Writer &writer_of(speculo_area *area) { return *static_cast<core::Writer *
 core::Reader &reader_of(speculo_area *area) { return *static_cast<core::Reader *>(area); }
 
 constexpr uint32_t writer_open_flags = SPECULO_OPEN_WRITE | SPECULO_OPEN_CREATE | SPECULO_OPEN_EXCLUSIVE;
-constexpr uint32_t reader_open_flags = SPECULO_OPEN_AT_END | SPECULO_OPEN_NO_CURSOR;
+constexpr uint32_t reader_open_flags = SPECULO_OPEN_AT_END | SPECULO_OPEN_UNTRUSTED | SPECULO_OPEN_NO_CURSOR;
 
 int check_open_flags(uint32_t flags) {
     bool writes = flags & SPECULO_OPEN_WRITE;
     if (flags & ~(writes ? writer_open_flags : reader_open_flags)) { return -EINVAL; }
     if ((flags & SPECULO_OPEN_EXCLUSIVE) && !(flags & SPECULO_OPEN_CREATE)) { return -EINVAL; }
-    return (flags & reader_open_flags) == reader_open_flags ? -EINVAL : 0;
+    constexpr uint32_t contradiction = SPECULO_OPEN_AT_END | SPECULO_OPEN_NO_CURSOR;
+    return (flags & contradiction) == contradiction ? -EINVAL : 0;
 }
 
 int check_writer_options(const speculo_area_options &options) {
@@ -84,10 +85,9 @@ int check_writer_options(const speculo_area_options &options) {
     return options.segments == 0 || (options.segments >= 2 && options.segments <= core::max_slots) ? 0 : -EINVAL;
 }
 
-int check_reader_options(const speculo_area_options &options) {
-    if (options.capacity || options.max_capacity || options.mode || options.compact_percent || options.segments) {
-        return -EINVAL;
-    }
+int check_reader_options(const speculo_area_options &options, bool is_untrusted) {
+    if (options.capacity || options.mode || options.compact_percent || options.segments) { return -EINVAL; }
+    if (options.max_capacity > (is_untrusted ? core::capacity_limit : 0)) { return -EINVAL; }
     if (options.flags & ~SPECULO_AREA_TRUST_UID) { return -EINVAL; }
     return options.trusted_uid != 0 && !(options.flags & SPECULO_AREA_TRUST_UID) ? -EINVAL : 0;
 }
@@ -95,7 +95,8 @@ int check_reader_options(const speculo_area_options &options) {
 int check_area_options(const speculo_area_options &options, uint32_t open_flags) {
     if (int error = check_size(&options, options.struct_size); error < 0) { return error; }
     if (options.reserved32 != 0 || !is_zero(options.reserved)) { return -E2BIG; }
-    return open_flags & SPECULO_OPEN_WRITE ? check_writer_options(options) : check_reader_options(options);
+    if (open_flags & SPECULO_OPEN_WRITE) { return check_writer_options(options); }
+    return check_reader_options(options, open_flags & SPECULO_OPEN_UNTRUSTED);
 }
 
 int check_chunk_options(const speculo_chunk_options &options) {

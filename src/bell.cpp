@@ -16,6 +16,7 @@ int map_page(const Area &area, int fd, os::Access access, BellPage *&ret_page) {
     if (error == 0) { error = control_check_object(area, status); }
     if (error == 0 && status.size < page_size) { error = -ENOENT; } // to touch it would be SIGBUS
     void *address = nullptr;
+    if (area.copier) { access = os::Access::read; } // for the kernel alone, which sleeps and wakes there
     if (error == 0) { error = os::operations.map(fd, page_size, access, &address); }
     if (error == 0) { ret_page = static_cast<BellPage *>(address); }
     return error;

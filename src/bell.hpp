@@ -14,7 +14,7 @@ namespace speculo::core {
 inline constexpr uint32_t wake_at_once = 4;
 
 struct Bell {
-    BellPage *page = nullptr; // null: there is none
+    BellPage *page = nullptr; // null: there is none; in an untrusted area nobody touches it but the kernel
     int fd = -1;
     bool is_writable = false; // for the owner's uid and root
 };

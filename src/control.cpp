@@ -38,6 +38,22 @@ int map_page(int fd, os::Access access, ControlPage *&ret_page) {
     return error;
 }
 
+void release_page(const Area &area, ControlPage *page) {
+    if (area.copier) {
+        os::operations.release(page);
+    } else if (page) {
+        os::operations.unmap(page, page_size);
+    }
+}
+
+// Objects get their name when they are complete: what never changes is there from the beginning.
+int copy_page(Copier &copier, int fd, ControlPage *&ret_page) {
+    ret_page = static_cast<ControlPage *>(os::operations.allocate(page_size));
+    if (!ret_page) { return -ENOMEM; }
+    copier.copy(fd, 0, ret_page, page_size);
+    return copier.error();
+}
+
 // Maps the page through a descriptor of its own: a mapping keeps the locks of its descriptor alive.
 int map_named(Area &area, os::Access access, const Trust &trust, os::FileStatus &status) {
     int fd = os::operations.open(area.place.directory, area.place.name, access);
@@ -47,11 +63,11 @@ int map_named(Area &area, os::Access access, const Trust &trust, os::FileStatus 
     if (error == 0) { error = os::operations.file_system(fd, &area.medium); }
     if (error == 0 && status.size < page_size) { error = -EBADMSG; }
     ControlPage *page = nullptr;
-    if (error == 0) { error = map_page(fd, access, page); }
+    if (error == 0) { error = area.copier ? copy_page(*area.copier, fd, page) : map_page(fd, access, page); }
     os::operations.close(fd);
     if (error == 0) { error = check_page(*page, access); }
     if (error < 0) {
-        if (page) { os::operations.unmap(page, page_size); }
+        release_page(area, page);
         return error;
     }
     area.control = page;
@@ -81,9 +97,8 @@ void fill_page(ControlPage &page, const Choices &choices, const uint64_t area_id
     publish_magic(page.magic, control_magic);
 }
 
-void control_unmap(Area &area) {
-    if (area.control) { os::operations.unmap(area.control, page_size); }
-    area.control = nullptr;
+uint32_t load_word(const Area &area, const Shared<uint32_t> &word, uint64_t offset) {
+    return area.copier ? area.copier->load<uint32_t>(area.control_fd.fd, offset) : peek(word);
 }
 
 int make_page(int fd, const Choices &choices) {
@@ -100,8 +115,13 @@ int make_page(int fd, const Choices &choices) {
     return os::operations.set_mode(fd, choices.mode);
 }
 
-bool is_same_boot(const Shared<uint64_t> stored[2], const uint64_t boot_id[2]) {
-    return peek(stored[0]) == boot_id[0] && peek(stored[1]) == boot_id[1];
+// Whether the id in the control page, at that offset, is `boot_id`.
+bool is_boot_of(const Area &area, const Shared<uint64_t> stored[2], uint64_t offset, const uint64_t boot_id[2]) {
+    for (uint32_t i = 0; i < 2; ++i) {
+        uint64_t half = area.copier ? area.copier->load<uint64_t>(area.control_fd.fd, offset + i * sizeof half) : peek(stored[i]);
+        if (half != boot_id[i]) { return false; }
+    }
+    return true;
 }
 
 int store_boot(Shared<uint64_t> to[2]) {
@@ -150,17 +170,27 @@ const char *control_flaw(const ControlPage &control) {
 }
 
 void control_close(Area &area) {
-    control_unmap(area);
+    release_page(area, area.control);
+    area.control = nullptr;
     lock_descriptor_close(area.control_fd);
 }
 
+uint32_t control_marks(const Area &area) {
+    if (!area.copier) { return observe_mark(area.control->marks); }
+    return area.copier->load<uint32_t>(area.control_fd.fd, offsetof(ControlPage, marks));
+}
+
+uint32_t control_writers(const Area &area) { return load_word(area, area.control->writers, offsetof(ControlPage, writers)); }
+
 bool control_is_stale(const Area &area) {
     os::FileStatus status;
-    if (observe_mark(area.control->marks) & mark_removed) { return true; }
+    if (control_marks(area) & mark_removed) { return true; }
     return os::operations.status(area.control_fd.fd, &status) == 0 && status.links == 0;
 }
 
-bool is_lossless(const Area &area) { return (peek(area.control->flags) & SPECULO_AREA_LOSSLESS) != 0; }
+bool is_lossless(const Area &area) {
+    return (load_word(area, area.control->flags, offsetof(ControlPage, flags)) & SPECULO_AREA_LOSSLESS) != 0;
+}
 
 int control_mode(const Area &area, uint32_t &ret_mode) {
     os::FileStatus status;
@@ -187,11 +217,11 @@ int control_boot(const Area &area, Boot &ret_boot) {
     if (area.medium == os::Medium::memory) { return 0; }
     uint64_t boot_id[2];
     if (int error = os::operations.boot_id(reinterpret_cast<uint8_t *>(boot_id)); error < 0) { return error; }
-    const ControlPage &page = *area.control;
-    if (is_same_boot(page.boot_id, boot_id)) { return 0; }
-    bool is_clean = observe_mark(page.marks) & mark_clean;
-    ret_boot = is_clean || is_same_boot(page.recovery_boot_id, boot_id) ? Boot::clean : Boot::unclean;
-    return 0;
+    if (is_boot_of(area, area.control->boot_id, offsetof(ControlPage, boot_id), boot_id)) { return 0; }
+    bool is_clean = control_marks(area) & mark_clean;
+    bool is_recovering = is_boot_of(area, area.control->recovery_boot_id, offsetof(ControlPage, recovery_boot_id), boot_id);
+    ret_boot = is_clean || is_recovering ? Boot::clean : Boot::unclean;
+    return area.copier ? area.copier->error() : 0;
 }
 
 int control_begin_recovery(Area &area) {
@@ -224,7 +254,7 @@ void liveness_end(Area &area) {
 
 int liveness_query(const Area &area) {
     int alive = os::operations.locked_by_other(area.control_fd.fd, 0, 1);
-    return alive == 0 && (observe_mark(area.control->marks) & mark_writer_unknown) ? 1 : alive;
+    return alive == 0 && (control_marks(area) & mark_writer_unknown) ? 1 : alive;
 }
 
 int object_begin(const Place &place, Unnamed &ret_object) {

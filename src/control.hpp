@@ -2,6 +2,7 @@
 // The control page of an area, and what every handle knows of its area.
 #pragma once
 
+#include "copier.hpp"
 #include "fork.hpp"
 #include "layout.hpp"
 #include "name.hpp"
@@ -12,8 +13,9 @@ namespace speculo::core {
 // An area as one handle has it open.
 struct Area {
     Place place;
-    ControlPage *control = nullptr;
-    LockDescriptor control_fd; // the writer's liveness lock; for fstat by both sides
+    ControlPage *control = nullptr; // mapped; for an untrusted area a copy, of which only what never changes is to be used
+    Copier *copier = nullptr;       // null: the area is trusted
+    LockDescriptor control_fd;      // the writer's liveness lock; for fstat by both sides
     os::Medium medium = os::Medium::memory;
     uint32_t owner = 0;
 };
@@ -23,7 +25,7 @@ struct Trust {
     uint32_t self;
     bool has_other;
     uint32_t other;
-    bool anyone; // root, to write: it may take over anybody's area
+    bool anyone; // to write, root, which may take over anybody's area; to read, who copies and checks everything
 };
 
 // Opens and checks the control page of the area in `area.place`. -ENOENT no such area; -EPERM, -EBADMSG, -EPROTONOSUPPORT.
@@ -41,6 +43,18 @@ const char *control_flaw(const ControlPage &control);
 
 // Lets go of the control page.
 void control_close(Area &area);
+
+// What changes in it, for those who read: in an untrusted area it is copied each time.
+inline uint64_t control_current(const Area &area) {
+    if (!area.copier) { return observe_current(area.control->current); }
+    return area.copier->load<uint64_t>(area.control_fd.fd, offsetof(ControlPage, current));
+}
+inline uint64_t control_slot(const Area &area, uint32_t slot) {
+    if (!area.copier) { return observe_slot(area.control->slots[slot]); }
+    return area.copier->load<uint64_t>(area.control_fd.fd, offsetof(ControlPage, slots) + slot * sizeof(uint64_t));
+}
+uint32_t control_marks(const Area &area);
+uint32_t control_writers(const Area &area);
 
 // Whether the area lost its name: removed, or replaced by another of the same name.
 bool control_is_stale(const Area &area);

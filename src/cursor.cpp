@@ -10,9 +10,11 @@ namespace speculo::core {
 namespace {
 
 constexpr int segments_per_call = 64; // a hostile chain of segments must not hold a call for ever
+constexpr uint32_t many_hidden = 16;  // on a long way it pays to know how far the segment is committed
 
-int damaged(Cursor &cursor) {
-    cursor.is_damaged = true;
+// What is damaged stays so until a seek; what could not be read is tried again.
+template <class Form> int damaged(Cursor &cursor) {
+    cursor.is_damaged = Form::source(*cursor.segment).error() == 0;
     return -EBADMSG;
 }
 
@@ -42,17 +44,29 @@ void move_to(Reader &reader, Attachment *segment, uint32_t place) {
     cursor.end = first_place;
 }
 
+// A segment that was entered for the cursor is not to be its own after all.
+void turn_back(Attachment *segment) {
+    attachment_leave(*segment);
+    attachment_unpin(segment);
+}
+
 // Enters the successor that END names, behind what was copied: all of that was in the segment that the cursor has read.
-int follow_directly(Reader &reader, const Frame &end) {
-    Cursor &cursor = reader.cursor;
+template <class Form> int follow_directly(Reader &reader, const Frame &end) {
+    uint32_t incarnation = Form::source(*reader.cursor.segment).successor_at(end.place);
     uint32_t slot = current_slot(end.id);
-    uint64_t entry = observe_slot(reader.area.control->slots[slot]); // after END: not older than it
-    if (slot_incarnation(entry) != load_successor(cursor.segment->map.frame(end.place).successor)) { return -ESTALE; }
+    uint64_t entry = control_slot(reader.area, slot); // after END: not older than it
+    if (slot_incarnation(entry) != incarnation) { return -ESTALE; }
     Attachment *segment = nullptr;
     int error = attachment_get(reader.area, reader.attachments, slot, entry, &segment);
     if (error == 0) { error = attachment_pin(*segment, current_generation(end.id), Entry::cursor); }
     if (error < 0) { return error; }
-    move_to(reader, segment, peek(segment->map.header().prefix_end));
+    const auto &source = Form::source(*segment);
+    uint32_t place = source.prefix_end();
+    if (source.error() < 0) {
+        turn_back(segment);
+        return source.error();
+    }
+    move_to(reader, segment, place);
     return 0;
 }
 
@@ -62,8 +76,7 @@ int jump(Reader &reader) {
     Attachment *segment = nullptr;
     if (int error = enter_current(reader, Entry::cursor, &segment); error < 0) { return error; }
     if (segment->generation <= before) { // the chain never leads back
-        attachment_leave(*segment);
-        attachment_unpin(segment);
+        turn_back(segment);
         return -EBADMSG;
     }
     move_to(reader, segment, first_place);
@@ -72,32 +85,32 @@ int jump(Reader &reader) {
     return 0;
 }
 
-int follow(Reader &reader, const Frame &end) {
+template <class Form> int follow(Reader &reader, const Frame &end) {
     if (current_generation(end.id) <= reader.cursor.segment->generation) { return -EBADMSG; }
-    int error = follow_directly(reader, end);
+    int error = follow_directly<Form>(reader, end);
     return error == -ESTALE ? jump(reader) : error;
 }
 
 // Whether the chunk was superseded at the newest commit: 1, 0, or -EBADMSG. A word that may come from a batch that died is loaded
 // again after the end was fixed.
-int is_superseded(Cursor &cursor, const Frame &frame, uint32_t successor) {
+template <class Form> int is_superseded(Cursor &cursor, const Frame &frame, uint32_t successor) {
     if (successor < cursor.end) { return 1; }
     Attachment &segment = *cursor.segment;
-    if (int error = segment_end(segment, cursor.end > frame.place ? cursor.end : frame.place, cursor.end); error < 0) {
-        return error;
-    }
-    successor = load_successor(segment.map.frame(frame.place).successor);
+    uint32_t from = cursor.end > frame.place ? cursor.end : frame.place;
+    if (int error = segment_end<Form>(segment, from, cursor.end); error < 0) { return error; }
+    successor = Form::source(segment).successor_at(frame.place);
     return successor != 0 && successor < cursor.end;
 }
 
 // Reads the frame at the cursor. 1, 0 there is none yet, -EBADMSG.
-int frame_at(Cursor &cursor, Frame &frame) {
+template <class Form> int frame_at(Cursor &cursor, Frame &frame) {
     Attachment &segment = *cursor.segment;
+    const auto &source = Form::source(segment);
     for (int i = 0; i < 2; ++i) {
-        if (cursor.place < segment.map.readable) {
-            uint32_t commit = observe_commit(segment.map.frame(cursor.place).commit);
+        if (cursor.place < source.readable) {
+            uint32_t commit = source.commit_at(cursor.place);
             if (commit == 0) { return 0; }
-            if (read_frame(segment.map, cursor.place, commit, frame)) { return 1; }
+            if (read_frame(source, cursor.place, commit, frame)) { return 1; }
         }
         if (int error = attachment_refresh(segment); error < 0) { return error; } // it may have grown meanwhile
     }
@@ -105,110 +118,135 @@ int frame_at(Cursor &cursor, Frame &frame) {
 }
 
 // Whether the chunk is to be passed: superseded, expired, or delivered before a jump.
-int is_hidden(Reader &reader, const Frame &frame) {
+template <class Form> int is_hidden(Reader &reader, const Frame &frame) {
     Cursor &cursor = reader.cursor;
     if (frame.id <= cursor.passed) { return 1; }
-    uint32_t successor = load_successor(cursor.segment->map.frame(frame.place).successor);
+    uint32_t successor = Form::source(*cursor.segment).successor_at(frame.place);
     if (successor != 0) {
-        if (int superseded = is_superseded(cursor, frame, successor); superseded != 0) { return superseded; }
+        if (int superseded = is_superseded<Form>(cursor, frame, successor); superseded != 0) { return superseded; }
     }
     return is_expired(reader, frame.expires);
 }
 
-void deliver(Reader &reader, const Frame &frame, speculo_chunk *ret_chunk) {
+template <class Form> void deliver(Reader &reader, const Frame &frame, speculo_chunk *ret_chunk) {
     Cursor &cursor = reader.cursor;
     fill_view(*ret_chunk, frame, *cursor.segment, ViewKind::next, reader.number, reader.next_serial);
     ret_chunk->skipped = frame.id - cursor.delivered - 1;
     cursor.skipped += ret_chunk->skipped;
     cursor.passed = cursor.delivered = frame.id;
     cursor.place = frame.end();
-    cursor.has_view = true;
     if (cursor.has_jumped) {
         ret_chunk->flags |= SPECULO_CHUNK_JUMPED;
         cursor.has_jumped = false;
     }
+    if constexpr (Form::copies) { ret_chunk->opaque[3] = pack_copy(reader.next_copy); }
+}
+
+// Whatever lies below the hint can be copied in large pieces.
+void look_ahead(Cursor &cursor) {
+    uint32_t hint = Copied::source(*cursor.segment).hint();
+    if (hint > cursor.end && hint < cursor.segment->map.readable) { cursor.end = hint; }
 }
 
 // Moves the cursor to the next chunk that is not hidden, across segments. 1 it is there, 0 caught up.
-int find_next(Reader &reader, Frame &frame) {
+template <class Form> int find_next(Reader &reader, Frame &frame) {
     Cursor &cursor = reader.cursor;
+    [[maybe_unused]] uint32_t passed = 0;
     if (cursor.is_damaged) { return -EBADMSG; }
     for (int segments = 0; segments < segments_per_call;) {
-        int found = frame_at(cursor, frame);
-        if (found <= 0) { return found == -EBADMSG ? damaged(cursor) : found; }
+        Form::source(*cursor.segment).all_is_committed_below(cursor.end);
+        int found = frame_at<Form>(cursor, frame);
+        if (found <= 0) { return found == -EBADMSG ? damaged<Form>(cursor) : found; }
         if (frame.flags == control_end) {
-            int error = follow(reader, frame);
-            if (error < 0) { return error == -EBADMSG ? damaged(cursor) : error; }
+            int error = follow<Form>(reader, frame);
+            if (error < 0) { return error == -EBADMSG ? damaged<Form>(cursor) : error; }
             ++segments;
             continue;
         }
-        int hidden = frame.is_control() ? 1 : is_hidden(reader, frame);
-        if (hidden < 0) { return hidden == -EBADMSG ? damaged(cursor) : hidden; }
+        int hidden = frame.is_control() ? 1 : is_hidden<Form>(reader, frame);
+        if (hidden < 0) { return hidden == -EBADMSG ? damaged<Form>(cursor) : hidden; }
         if (hidden == 0) { return 1; }
         cursor.place = frame.end();
         if (!frame.is_control() && frame.id > cursor.passed) { cursor.passed = frame.id; }
+        if constexpr (Form::copies) {
+            if (++passed % many_hidden == 0) { look_ahead(cursor); }
+        }
     }
     return -EAGAIN;
 }
 
 // The last id before the first chunk from the cursor on.
-int start_counting(Cursor &cursor, uint32_t end) {
-    FrameWalk walk(cursor.segment->map, cursor.place, end);
+template <class Form> int start_counting(Cursor &cursor, uint32_t end) {
+    const auto &source = Form::source(*cursor.segment);
+    FrameWalk walk(source, cursor.place, end);
     Frame frame;
     int found;
     while ((found = walk.next(frame)) == 1 && frame.is_control()) {}
     if (found < 0) { return found; }
     uint64_t id = frame.id - 1;
     if (found == 0) {
-        if (int error = newest_id(cursor.segment->map, end, id); error < 0) { return error; }
+        if (int error = newest_id(source, end, id); error < 0) { return error; }
     }
     cursor.passed = cursor.delivered = id;
     return 0;
 }
 
-} // namespace
-
-int cursor_peek(Reader &reader) {
-    Frame frame;
-    return find_next(reader, frame);
+// The view's bytes: where they lie, and pinned until the view ends; or a private copy. A chunk that is too large for one is passed.
+int provide(Reader &reader, Frame &, Mapped) {
+    reader.cursor.has_view = true;
+    return 0;
+}
+int provide(Reader &reader, Frame &frame, Copied form) {
+    Cursor &cursor = reader.cursor;
+    int error = chunk_copy(form.source(*cursor.segment), frame, reader.next_copy);
+    if (error == -EMSGSIZE) {
+        cursor.place = frame.end();
+        cursor.passed = frame.id;
+    }
+    return error;
 }
 
-int cursor_next(Reader &reader, speculo_chunk *ret_chunk) {
-    ++reader.next_serial;
-    end_view(reader.cursor);
+template <class Form> int next(Reader &reader, speculo_chunk *ret_chunk) {
     Frame frame;
-    int found = find_next(reader, frame);
-    if (found == 1) { deliver(reader, frame, ret_chunk); }
-    return found;
+    int found = find_next<Form>(reader, frame);
+    if (found != 1) { return found; }
+    if (int error = provide(reader, frame, Form{}); error < 0) { return error; }
+    deliver<Form>(reader, frame, ret_chunk);
+    return 1;
 }
 
-int cursor_start(Reader &reader, Position position) {
+template <class Form> int start(Reader &reader, Position position) {
     Cursor &cursor = reader.cursor;
     if (int error = enter_current(reader, Entry::cursor, &cursor.segment); error < 0) { return error; }
     cursor.place = cursor.end = first_place;
     uint32_t end;
-    if (int error = segment_end(*cursor.segment, first_place, end); error < 0) { return error; }
+    if (int error = segment_end<Form>(*cursor.segment, first_place, end); error < 0) { return error; }
     if (position == Position::end) { cursor.place = end; }
-    return start_counting(cursor, end);
+    return start_counting<Form>(cursor, end);
 }
 
-int cursor_seek(Reader &reader, uint64_t id) {
-    if (is_stale_and_read(reader)) { return -ESTALE; }
-    Cursor next = reader.cursor;
-    Attachment *segment = nullptr;
-    if (int error = enter_current(reader, Entry::cursor, &segment); error < 0) { return error; }
-    next.segment = segment;
+// Where a seek in a segment that was entered leads to.
+template <class Form> int find_id(Cursor &next, uint64_t id) {
     Frame frame;
     uint32_t end = first_place;
-    int error = segment_end(*segment, first_place, end);
-    int found = error < 0 || id == 0 || id > max_id ? 0 : index_find(segment->map, end, id, frame);
-    if (error == 0 && found < 0) { error = found; }
+    if (int error = segment_end<Form>(*next.segment, first_place, end); error < 0) { return error; }
+    const auto &source = Form::source(*next.segment);
+    int found = id == 0 || id > max_id ? 0 : index_find(source, end, id, frame);
+    if (found < 0) { return found; }
     next.place = id == 0 ? first_place : found == 1 ? frame.place : end;
     next.end = end;
-    if (error == 0) { error = start_counting(next, end); }
-    bool is_same = segment == reader.cursor.segment;
-    if (error < 0 && !is_same) { attachment_leave(*segment); }
-    if (error < 0 || is_same) { attachment_unpin(segment); } // counted twice, or not to be used
+    int error = start_counting<Form>(next, end);
+    return source.error() < 0 ? source.error() : error;
+}
+
+template <class Form> int seek(Reader &reader, uint64_t id) {
+    if (is_stale_and_read(reader)) { return -ESTALE; }
+    Cursor next = reader.cursor;
+    if (int error = enter_current(reader, Entry::cursor, &next.segment); error < 0) { return error; }
+    bool is_same = next.segment == reader.cursor.segment;
+    int error = find_id<Form>(next, id);
+    if (error < 0 && !is_same) { attachment_leave(*next.segment); }
+    if (error < 0 || is_same) { attachment_unpin(next.segment); } // counted twice, or not to be used
     if (error < 0) { return error; }
     ++reader.next_serial;
     end_view(reader.cursor);
@@ -219,6 +257,29 @@ int cursor_seek(Reader &reader, uint64_t id) {
     next.is_damaged = false;
     reader.cursor = next;
     return 0;
+}
+
+} // namespace
+
+int cursor_peek(Reader &reader) {
+    return in_form(reader.area.copier, [&](auto form) {
+        Frame frame;
+        return find_next<decltype(form)>(reader, frame);
+    });
+}
+
+int cursor_next(Reader &reader, speculo_chunk *ret_chunk) {
+    ++reader.next_serial;
+    end_view(reader.cursor);
+    return in_form(reader.area.copier, [&reader, ret_chunk](auto form) { return next<decltype(form)>(reader, ret_chunk); });
+}
+
+int cursor_start(Reader &reader, Position position) {
+    return in_form(reader.area.copier, [&](auto form) { return start<decltype(form)>(reader, position); });
+}
+
+int cursor_seek(Reader &reader, uint64_t id) {
+    return in_form(reader.area.copier, [&](auto form) { return seek<decltype(form)>(reader, id); });
 }
 
 void cursor_end(Reader &reader) {

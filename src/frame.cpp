@@ -18,9 +18,9 @@ constexpr bool known_control(uint32_t flags) {
 
 } // namespace
 
-bool read_fields(const SegmentMap &map, uint32_t commit, Frame &frame) {
-    const std::byte *bytes = map.bytes(frame.place);
-    uint64_t available = (map.readable - frame.place) * place_size;
+template <class Source> bool read_fields(const Source &source, uint32_t commit, Frame &frame) {
+    auto at = source.position(frame.place);
+    uint64_t available = (source.readable - frame.place) * place_size;
     bool is_control = frame.flags & frame_control;
     if (is_control ? !known_control(frame.flags) : !sound_chunk(frame)) { return false; }
 
@@ -28,23 +28,24 @@ bool read_fields(const SegmentMap &map, uint32_t commit, Frame &frame) {
     bool has_long_size = commit == size_follows;
     FrameShape shape = frame_shape(flags, 0, false);
     if (shape.key > available) { return false; }
-    frame.key_size = flags & frame_key ? field_at<uint8_t>(bytes, shape.key_size) : 0;
-    frame.key = flags & frame_key ? bytes + shape.key : nullptr;
-    frame.link = flags & frame_key ? field_at<uint32_t>(bytes, shape.link) : 0;
-    frame.tag = flags & frame_tag ? field_at<uint32_t>(bytes, shape.tag) : 0;
-    frame.expires = flags & frame_expiry ? field_at<uint64_t>(bytes, shape.expiry) : 0;
+    frame.key_size = flags & frame_key ? source.template field_at<uint8_t>(at, shape.key_size) : 0;
+    frame.key = nullptr;
+    if constexpr (Source::is_mapped) { frame.key = flags & frame_key ? at + shape.key : nullptr; }
+    frame.link = flags & frame_key ? source.template field_at<uint32_t>(at, shape.link) : 0;
+    frame.tag = flags & frame_tag ? source.template field_at<uint32_t>(at, shape.tag) : 0;
+    frame.expires = flags & frame_expiry ? source.template field_at<uint64_t>(at, shape.expiry) : 0;
     if ((flags & frame_key) && frame.key_size == 0) { return false; }
-    uint32_t log2 = flags & frame_aligned ? field_at<uint8_t>(bytes, shape.alignment) : 0;
+    uint32_t log2 = flags & frame_aligned ? source.template field_at<uint8_t>(at, shape.alignment) : 0;
     if (log2 > max_alignment_log2) { return false; }
     frame.alignment = log2 ? 1u << log2 : 0;
 
     shape = frame_shape(flags, frame.key_size, has_long_size);
     if (shape.payload > available) { return false; }
-    frame.size = has_long_size ? field_at<uint64_t>(bytes, shape.size) : commit - 1;
+    frame.size = has_long_size ? source.template field_at<uint64_t>(at, shape.size) : commit - 1;
     if (frame.size > available - shape.payload) { return false; }
-    frame.payload = bytes + shape.payload;
+    note_payload<Source>(at, shape.payload, frame);
     frame.length = frame_length(shape.payload, frame.size);
-    return frame.length <= map.readable - frame.place;
+    return frame.length <= source.readable - frame.place;
 }
 
 uint32_t lay_padding(const SegmentMap &map, uint32_t place, uint32_t places) {
@@ -57,58 +58,72 @@ uint32_t lay_padding(const SegmentMap &map, uint32_t place, uint32_t places) {
     return commit_word(size);
 }
 
-bool read_key_of(const SegmentMap &map, uint32_t place, const std::byte *&key, uint32_t &key_size) {
-    const std::byte *bytes = map.bytes(place);
-    uint32_t flags = frame_flags(peek(map.frame(place).id_flags));
+template <class Source> bool read_key_of(const Source &source, uint32_t place, const std::byte *&ret_key, uint32_t &ret_size) {
+    uint32_t flags = frame_flags(source.id_flags_at(place));
     if ((flags & (frame_control | frame_key)) != frame_key) { return false; }
     FrameShape shape = frame_shape(flags, 0, false);
-    uint64_t available = (map.readable - place) * place_size;
+    uint64_t available = (source.readable - place) * place_size;
     if (shape.key > available) { return false; }
-    key_size = field_at<uint8_t>(bytes, shape.key_size);
-    key = bytes + shape.key;
-    return key_size <= available - shape.key;
+    auto at = source.position(place);
+    ret_size = source.template field_at<uint8_t>(at, shape.key_size);
+    if (ret_size > available - shape.key) { return false; }
+    ret_key = source.key_at(at, shape.key, ret_size);
+    return true;
 }
 
-int FrameWalk::next(Frame &frame) {
+template <class Source> int FrameWalk<Source>::next(Frame &frame) {
     if (place_ >= end_) { return 0; }
-    if (end_ > map_.readable) { return -EBADMSG; }
-    uint32_t commit = observe_commit(map_.frame(place_).commit);
-    if (commit == 0 || !read_frame(map_, place_, commit, frame) || frame.length > end_ - place_) { return -EBADMSG; }
+    if (end_ > source_.readable) { return -EBADMSG; }
+    uint32_t commit = source_.commit_at(place_);
+    if (commit == 0 || !read_frame(source_, place_, commit, frame) || frame.length > end_ - place_) { return -EBADMSG; }
     place_ = frame.end();
     return 1;
 }
 
-int find_end(const SegmentMap &map, uint32_t from, RefreshFn refresh, void *user, uint32_t &ret_end) {
-    uint32_t hint = observe_hint(map.header().hint);
+template <class Source> int find_end(const Source &source, uint32_t from, RefreshFn refresh, void *user, uint32_t &ret_end) {
+    uint32_t hint = source.hint();
     uint32_t place = hint > from ? hint : from;
     uint32_t start = place;
     for (;;) {
-        if (place >= map.readable) {
+        if (place >= source.readable) {
             if (int error = refresh(user); error < 0) { return error; }
-            if (place >= map.readable) { return -EBADMSG; }
+            if (place >= source.readable) { return -EBADMSG; }
         }
-        uint32_t commit = observe_commit(map.frame(place).commit);
+        uint32_t commit = source.commit_at(place);
         if (commit == 0) { break; }
         Frame frame;
-        if (!read_frame(map, place, commit, frame)) {
-            uint32_t seen = map.readable;
+        if (!read_frame(source, place, commit, frame)) {
+            uint32_t seen = source.readable;
             if (int error = refresh(user); error < 0) { return error; }
-            if (map.readable == seen || !read_frame(map, place, commit, frame)) { return -EBADMSG; }
+            if (source.readable == seen || !read_frame(source, place, commit, frame)) { return -EBADMSG; }
         }
         if (frame.flags == control_end) { break; }
         place = frame.end();
-        uint32_t moved = observe_hint(map.header().hint);
+        uint32_t moved = source.hint();
         if (moved != hint && moved > start) { // a flat-out writer: its hint is a boundary, and the walk stays short
-            if (moved >= map.readable) {
+            if (moved >= source.readable) {
                 if (int error = refresh(user); error < 0) { return error; }
-                if (moved >= map.readable) { return -EBADMSG; }
+                if (moved >= source.readable) { return -EBADMSG; }
             }
             place = moved;
             break;
         }
     }
+    if (int error = source.error(); error < 0) { return error; } // the zero word was none
+    source.all_is_committed_below(place);
     ret_end = place;
     return 0;
 }
+
+// ---- for both kinds of sources ----
+
+template bool read_fields(const SegmentMap &, uint32_t, Frame &);
+template bool read_fields(const SegmentFile &, uint32_t, Frame &);
+template bool read_key_of(const SegmentMap &, uint32_t, const std::byte *&, uint32_t &);
+template bool read_key_of(const SegmentFile &, uint32_t, const std::byte *&, uint32_t &);
+template class FrameWalk<SegmentMap>;
+template class FrameWalk<SegmentFile>;
+template int find_end(const SegmentMap &, uint32_t, RefreshFn, void *, uint32_t &);
+template int find_end(const SegmentFile &, uint32_t, RefreshFn, void *, uint32_t &);
 
 } // namespace speculo::core

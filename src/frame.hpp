@@ -2,7 +2,7 @@
 // One frame: how it is laid out, and how it is read back without believing it.
 #pragma once
 
-#include "segment.hpp"
+#include "segment_file.hpp"
 
 namespace speculo::core {
 
@@ -58,10 +58,11 @@ struct Frame {
     uint32_t place;
     uint32_t flags;
     uint64_t id;
-    uint64_t length; // places
-    uint64_t size;   // payload bytes
-    const std::byte *payload;
+    uint64_t length;          // places
+    uint64_t size;            // payload bytes
+    const std::byte *payload; // null, like the key: in a SegmentFile
     const std::byte *key;
+    uint32_t payload_offset; // from the frame's beginning; in a SegmentFile only
     uint32_t key_size;
     uint32_t link;
     uint32_t tag;
@@ -80,43 +81,56 @@ template <class T> void put_field(std::byte *frame, uint32_t offset, T value) {
     put(*reinterpret_cast<Shared<T> *>(frame + offset), value);
 }
 
+// The rules from here on read a mapped segment, or a file by copies. Source: SegmentMap or SegmentFile.
+
 // Reads the frames that ask for fields; see read_frame.
-bool read_fields(const SegmentMap &map, uint32_t commit, Frame &frame);
+template <class Source> bool read_fields(const Source &source, uint32_t commit, Frame &frame);
+
+template <class Source> inline void note_payload(typename Source::Position at, uint32_t offset, Frame &frame) {
+    if constexpr (Source::is_mapped) {
+        frame.payload = at + offset;
+    } else {
+        frame.payload = nullptr;
+        frame.payload_offset = offset;
+    }
+}
 
 // Reads the frame at `place`, whose commit word was observed as `commit` (not 0). False if it reaches beyond the readable places
 // or is senseless. The caller has made sure that a header at `place` is readable.
-inline bool read_frame(const SegmentMap &map, uint32_t place, uint32_t commit, Frame &frame) {
-    uint64_t id_flags = peek(map.frame(place).id_flags);
+template <class Source> inline bool read_frame(const Source &source, uint32_t place, uint32_t commit, Frame &frame) {
+    uint64_t id_flags = source.id_flags_at(place);
     frame.place = place;
     frame.flags = frame_flags(id_flags);
     frame.id = frame_id(id_flags);
     if (__builtin_expect((frame.flags & ~uint32_t(frame_transient)) != 0 || commit == size_follows, 0)) {
-        return read_fields(map, commit, frame);
+        return read_fields(source, commit, frame);
     }
     frame.size = commit - 1;
-    frame.payload = map.bytes(place) + sizeof(FrameHeader);
+    note_payload<Source>(source.position(place), sizeof(FrameHeader), frame);
     frame.length = frame_length(sizeof(FrameHeader), frame.size);
     frame.key = nullptr;
     frame.key_size = frame.link = frame.tag = frame.alignment = 0;
     frame.expires = 0;
-    return frame.length <= map.readable - place && frame.id != 0;
+    return frame.length <= source.readable - place && frame.id != 0;
 }
 
 // Lays a padding frame, all but its commit word, which it returns.
 uint32_t lay_padding(const SegmentMap &map, uint32_t place, uint32_t places);
 
 // The key of the frame at `place`, which need not be committed (the writer's own). False if there is none.
-bool read_key_of(const SegmentMap &map, uint32_t place, const std::byte *&key, uint32_t &key_size);
+template <class Source> bool read_key_of(const Source &source, uint32_t place, const std::byte *&ret_key, uint32_t &ret_size);
 
 // Walks the frames of [place, end) of a segment. An end is a commit boundary, so every commit word below it is set.
-class FrameWalk {
+template <class Source> class FrameWalk {
 public:
-    FrameWalk(const SegmentMap &map, uint32_t place, uint32_t end) : map_(map), place_(place), end_(end) {}
+    FrameWalk(const Source &source, uint32_t place, uint32_t end) : source_(source), place_(place), end_(end) {
+        source.all_is_committed_below(end);
+    }
     // 1 next frame, 0 at the end, -EBADMSG
     int next(Frame &frame);
 
 private:
-    const SegmentMap &map_;
+    const Source &source_;
     uint32_t place_, end_;
 };
 
@@ -124,6 +138,6 @@ private:
 // the first zero word or END; if the hint moves meanwhile, that is the end. Either is a commit boundary. `readable` grows through
 // `refresh` where the walk needs it. Returns 0 or a negative errno.
 using RefreshFn = int (*)(void *user);
-int find_end(const SegmentMap &map, uint32_t from, RefreshFn refresh, void *user, uint32_t &ret_end);
+template <class Source> int find_end(const Source &source, uint32_t from, RefreshFn refresh, void *user, uint32_t &ret_end);
 
 } // namespace speculo::core

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // Views, and holds that keep their bytes. What a view must remember is in its opaque words:
-//   0 number of the handle   1 serial << 2 | kind   2 generation << 32 | place, both cut   3 the held segment, 0 not held
+//   0 number of the handle   1 serial << 2 | kind   2 generation << 32 | place, both cut
+//   3 the held segment, 0 not held; of an untrusted area: the copy, and marks of copies.hpp
 #include <cerrno>
 
 #include "reader.hpp"
@@ -11,6 +12,8 @@ namespace {
 
 constexpr uint64_t pack_serial(ViewKind kind, uint64_t serial) { return serial << 2 | uint64_t(kind); }
 constexpr uint64_t pack_place(uint64_t generation, uint32_t place) { return generation << 32 | place; }
+
+bool is_held(uint64_t word) { return word & copy_mark ? (word & copy_held) != 0 : word != 0; }
 
 // The segment that a view of this handle lies in, if it is still valid.
 Attachment *segment_of(const Reader &reader, const speculo_chunk &chunk) {
@@ -50,20 +53,29 @@ uint32_t view_place(const speculo_chunk &view, uint64_t number, uint64_t generat
 
 int view_hold(Reader &reader, speculo_chunk &chunk) {
     if (chunk.opaque[0] != reader.number) { return -EINVAL; }
-    if (chunk.opaque[3] != 0) { return 0; }
+    if (is_held(chunk.opaque[3])) { return 0; }
     Attachment *segment = segment_of(reader, chunk);
     if (!segment) { return -EINVAL; }
-    attachment_pin_again(*segment);
-    chunk.opaque[3] = reinterpret_cast<uintptr_t>(segment);
+    if (chunk.opaque[3] & copy_mark) {
+        packed_copy(chunk.opaque[3])->users.add();
+        chunk.opaque[3] |= copy_held;
+    } else {
+        attachment_pin_again(*segment);
+        chunk.opaque[3] = reinterpret_cast<uintptr_t>(segment);
+    }
     return 0;
 }
 
 void view_release(speculo_chunk &chunk) {
-    // NOLINTNEXTLINE(performance-no-int-to-ptr): a view has room for numbers only, the same for 32 and 64 bits
-    auto *segment = reinterpret_cast<Attachment *>(uintptr_t(chunk.opaque[3]));
-    if (!segment) { return; }
+    uint64_t held = chunk.opaque[3];
+    if (!is_held(held)) { return; }
     chunk = speculo_chunk{};
-    attachment_unpin(segment);
+    if (held & copy_mark) {
+        chunk_copy_release(packed_copy(held));
+    } else {
+        // NOLINTNEXTLINE(performance-no-int-to-ptr): a view has room for numbers only, the same for 32 and 64 bits
+        attachment_unpin(reinterpret_cast<Attachment *>(uintptr_t(held)));
+    }
 }
 
 } // namespace speculo::core

@@ -8,16 +8,16 @@ namespace speculo::core {
 namespace {
 
 // A page's entry; 0 if no committed frame below `end` begins in it.
-uint32_t entry_of(const SegmentMap &map, uint32_t page, uint32_t end) {
-    uint32_t place = peek(map.index()[page]);
+template <class Source> uint32_t entry_of(const Source &source, uint32_t page, uint32_t end) {
+    uint32_t place = source.index_at(page);
     return place / places_per_page == page && place < end ? place : 0;
 }
 
 bool has_id(const Frame &frame) { return !frame.is_control(); }
 
 // The first frame from `place` on that has an id, and at least `id`.
-int walk_to(const SegmentMap &map, uint32_t place, uint32_t end, uint64_t id, Frame &frame) {
-    FrameWalk walk(map, place, end);
+template <class Source> int walk_to(const Source &source, uint32_t place, uint32_t end, uint64_t id, Frame &frame) {
+    FrameWalk walk(source, place, end);
     int found;
     while ((found = walk.next(frame)) == 1) {
         if (has_id(frame) && frame.id >= id) { return 1; }
@@ -26,9 +26,9 @@ int walk_to(const SegmentMap &map, uint32_t place, uint32_t end, uint64_t id, Fr
 }
 
 // The last page of [first, last] with an entry.
-bool last_named(const SegmentMap &map, uint32_t first, uint32_t last, uint32_t end, uint32_t &page) {
+template <class Source> bool last_named(const Source &source, uint32_t first, uint32_t last, uint32_t end, uint32_t &page) {
     for (page = last;; --page) {
-        if (entry_of(map, page, end) != 0) { return true; }
+        if (entry_of(source, page, end) != 0) { return true; }
         if (page == first) { return false; }
     }
 }
@@ -42,19 +42,20 @@ void index_resume(const SegmentMap &map, IndexWriter &index, uint32_t end) {
     if (end == first_place) { index.pages = 0; }
 }
 
-int index_find(const SegmentMap &map, uint32_t end, uint64_t id, Frame &ret_frame) {
+template <class Source> int index_find(const Source &source, uint32_t end, uint64_t id, Frame &ret_frame) {
     if (end <= first_place) { return 0; }
+    source.all_is_committed_below(end);
     uint32_t start = first_place; // a frame begins there, and no wanted one before it
     uint32_t low = 0, count = (end - 1) / places_per_page + 1;
     while (count > 0) {
         uint32_t half = count / 2, page;
-        if (!last_named(map, low, low + half, end, page)) {
+        if (!last_named(source, low, low + half, end, page)) {
             low += half + 1;
             count -= half + 1;
             continue;
         }
-        uint32_t place = entry_of(map, page, end);
-        int found = walk_to(map, place, end, 1, ret_frame);
+        uint32_t place = entry_of(source, page, end);
+        int found = walk_to(source, place, end, 1, ret_frame);
         if (found < 0) { return found; }
         if (found == 1 && ret_frame.id < id) {
             start = place;
@@ -64,18 +65,18 @@ int index_find(const SegmentMap &map, uint32_t end, uint64_t id, Frame &ret_fram
             count = page - low;
         }
     }
-    return walk_to(map, start, end, id, ret_frame);
+    return walk_to(source, start, end, id, ret_frame);
 }
 
-int index_last_id(const SegmentMap &map, uint32_t end, uint64_t &ret_id) {
+template <class Source> int index_last_id(const Source &source, uint32_t end, uint64_t &ret_id) {
     ret_id = 0;
     if (end <= first_place) { return 0; }
     uint32_t limit = end; // no id from here on
     for (uint32_t page = (end - 1) / places_per_page;; --page) {
-        uint32_t place = entry_of(map, page, end);
+        uint32_t place = entry_of(source, page, end);
         if (page == 0 && place == 0) { place = first_place; }
         if (place != 0) {
-            FrameWalk walk(map, place, limit);
+            FrameWalk walk(source, place, limit);
             Frame frame;
             int found;
             while ((found = walk.next(frame)) == 1) {
@@ -88,5 +89,10 @@ int index_last_id(const SegmentMap &map, uint32_t end, uint64_t &ret_id) {
         if (page == 0) { return 0; }
     }
 }
+
+template int index_find(const SegmentMap &, uint32_t, uint64_t, Frame &);
+template int index_find(const SegmentFile &, uint32_t, uint64_t, Frame &);
+template int index_last_id(const SegmentMap &, uint32_t, uint64_t &);
+template int index_last_id(const SegmentFile &, uint32_t, uint64_t &);
 
 } // namespace speculo::core

@@ -28,9 +28,9 @@ inline void index_note(const SegmentMap &map, IndexWriter &index, uint32_t place
 void index_resume(const SegmentMap &map, IndexWriter &index, uint32_t end);
 
 // The first frame with an id of at least `id` among the committed frames below `end`: 1 and the frame, 0 none, or -EBADMSG.
-int index_find(const SegmentMap &map, uint32_t end, uint64_t id, Frame &ret_frame);
+template <class Source> int index_find(const Source &source, uint32_t end, uint64_t id, Frame &ret_frame);
 
 // The last id below `end`; 0 none.
-int index_last_id(const SegmentMap &map, uint32_t end, uint64_t &ret_id);
+template <class Source> int index_last_id(const Source &source, uint32_t end, uint64_t &ret_id);
 
 } // namespace speculo::core

@@ -14,7 +14,7 @@ int tell_area(const Area &area, speculo_area_info &info) {
     if (int error = control_mode(area, info.mode); error < 0) { return error; }
     info.owner_uid = area.owner;
     for (uint32_t slot = 0; slot < max_slots; ++slot) {
-        uint32_t nonce = slot_nonce(observe_slot(area.control->slots[slot]));
+        uint32_t nonce = slot_nonce(control_slot(area, slot));
         os::FileStatus status;
         if (nonce == 0) { continue; }
         int error = os::operations.status_at(area.place.directory, segment_name(area.place, slot, nonce).text, &status);
@@ -27,9 +27,10 @@ int tell_area(const Area &area, speculo_area_info &info) {
 }
 
 // `now` is asked only if something expires.
-template <class Now> void count(const SegmentMap &map, const Frame &frame, uint32_t end, Now now, speculo_area_info &info) {
+template <class Source, class Now>
+void count(const Source &source, const Frame &frame, uint32_t end, Now now, speculo_area_info &info) {
     if (!frame.is_chunk()) { return; }
-    uint32_t successor = load_successor(map.frame(frame.place).successor);
+    uint32_t successor = source.successor_at(frame.place);
     if (successor != 0 && successor < end) {
         ++info.superseded_chunks;
     } else if (frame.expires != 0 && has_passed(frame.expires, now())) {
@@ -40,20 +41,21 @@ template <class Now> void count(const SegmentMap &map, const Frame &frame, uint3
     }
 }
 
-template <class Now> int tell_segment(const SegmentMap &map, uint32_t end, uint32_t flags, Now now, speculo_area_info &info) {
-    info.capacity = map.geometry.capacity;
+template <class Source, class Now>
+int tell_segment(const Source &source, uint32_t end, uint32_t flags, Now now, speculo_area_info &info) {
+    info.capacity = source.geometry.capacity;
     info.used = (end - first_place) * place_size;
-    info.generation = observe_generation(map.header().generation);
-    if (int error = newest_id(map, end, info.newest_id); error < 0) { return error; }
+    info.generation = source.generation();
+    if (int error = newest_id(source, end, info.newest_id); error < 0) { return error; }
     if (flags & SPECULO_INFO_QUICK) { return 0; }
-    FrameWalk walk(map, first_place, end);
+    FrameWalk walk(source, first_place, end);
     Frame frame;
     int found;
-    while ((found = walk.next(frame)) == 1) { count(map, frame, end, now, info); }
+    while ((found = walk.next(frame)) == 1) { count(source, frame, end, now, info); }
     return found;
 }
 
-int tell_reader(Reader &reader, uint32_t flags, speculo_area_info &info) {
+template <class Form> int tell_reader(Reader &reader, uint32_t flags, speculo_area_info &info) {
     const Cursor &cursor = reader.cursor;
     info.skipped = cursor.skipped + (cursor.passed - cursor.delivered);
     info.jumps = cursor.jumps;
@@ -61,10 +63,10 @@ int tell_reader(Reader &reader, uint32_t flags, speculo_area_info &info) {
     Attachment *segment = nullptr;
     if (int error = borrow_current(reader, &segment); error < 0) { return error; }
     uint32_t end;
-    int error = segment_end(*segment, first_place, end);
+    int error = segment_end<Form>(*segment, first_place, end);
     if (error == 0) {
         error = tell_segment(
-            segment->map, end, flags, [&] { return reader_now(reader); }, info);
+            Form::source(*segment), end, flags, [&] { return reader_now(reader); }, info);
     }
     info.generation = segment->generation;
     attachment_unpin(segment);
@@ -82,10 +84,14 @@ int tell_writer(Writer &writer, uint32_t flags, speculo_area_info &info) {
 } // namespace
 
 int area_info(speculo_area &area, uint32_t flags, speculo_area_info &ret_info) {
-    if (int error = tell_area(area.area, ret_info); error < 0) { return error; }
-    bool is_reader = area.role == Role::reader;
-    return is_reader ? tell_reader(static_cast<Reader &>(area), flags, ret_info)
-                     : tell_writer(static_cast<Writer &>(area), flags, ret_info);
+    if (area.role == Role::writer) {
+        int error = tell_area(area.area, ret_info);
+        return error < 0 ? error : tell_writer(static_cast<Writer &>(area), flags, ret_info);
+    }
+    return in_form(area.area.copier, [&](auto form) {
+        int error = tell_area(area.area, ret_info);
+        return error < 0 ? error : tell_reader<decltype(form)>(static_cast<Reader &>(area), flags, ret_info);
+    });
 }
 
 } // namespace speculo::core

@@ -36,36 +36,59 @@ uint32_t key_hash(uint64_t seed, const void *bytes, size_t size) {
     return uint32_t(hash);
 }
 
-bool has_key(const SegmentMap &map, uint32_t place, const Key &key) {
-    const std::byte *bytes;
-    uint32_t size;
-    return read_key_of(map, place, bytes, size) && size == key.size && equal_bytes(bytes, key.bytes, size);
-}
+namespace {
 
-KeySearch key_search(const SegmentMap &map, uint32_t end, const Key &key) {
-    KeySlot *table = map.table();
-    uint64_t mask = map.geometry.table_slots - 1;
+struct SlotSearch {
+    uint64_t slot; // the key's, or the empty one where it would go; no_slot: the table is full
+    bool found;
+};
+constexpr uint64_t no_slot = UINT64_MAX;
+
+template <class Source> [[gnu::always_inline]] inline SlotSearch find_slot(const Source &source, uint32_t end, const Key &key) {
+    uint64_t mask = source.geometry.table_slots - 1;
     for (uint64_t i = 0; i <= mask; ++i) {
-        KeySlot &slot = table[(key.hash + i) & mask];
-        uint32_t place = peek(slot.frame);
-        if (place == 0 || place >= end) { return {&slot, false}; }
-        if (peek(slot.hash) == key.hash && has_key(map, place, key)) { return {&slot, true}; }
+        uint64_t slot = (key.hash + i) & mask;
+        uint32_t place = source.slot_frame(slot);
+        if (place == 0 || place >= end) { return {slot, false}; }
+        if (source.slot_hash(slot) == key.hash && has_key(source, place, key)) { return {slot, true}; }
     }
-    return {nullptr, false};
+    return {no_slot, false};
 }
 
-int64_t key_version_at(const SegmentMap &map, uint32_t end, const KeySlot &slot) {
-    uint64_t versions = observe_versions(slot.versions);
-    uint32_t place = newest_version(versions) < end ? newest_version(versions) : previous_version(versions);
-    while (place >= end) { // committed since `end`: back along the links
-        if (place >= map.readable) { return -EBADMSG; }
-        uint32_t commit = observe_commit(map.frame(place).commit);
+// From a version of any commit back along the links.
+template <class Source> inline int64_t version_below(const Source &source, uint32_t place, uint32_t end) {
+    while (place >= end) { // committed since `end`
+        if (place >= source.readable) { return -EBADMSG; }
+        uint32_t commit = source.commit_at(place);
         Frame frame;
-        if (commit == 0 || !read_frame(map, place, commit, frame) || !(frame.flags & frame_key)) { return -EBADMSG; }
+        if (commit == 0 || !read_frame(source, place, commit, frame) || !(frame.flags & frame_key)) { return -EBADMSG; }
         if (frame.link >= place) { return -EBADMSG; }
         place = frame.link;
     }
     return place;
+}
+
+} // namespace
+
+template <class Source> bool has_key(const Source &source, uint32_t place, const Key &key) {
+    const std::byte *bytes;
+    uint32_t size;
+    return read_key_of(source, place, bytes, size) && size == key.size && equal_bytes(bytes, key.bytes, size);
+}
+
+KeySearch key_search(const SegmentMap &map, uint32_t end, const Key &key) {
+    SlotSearch search = find_slot(map, end, key);
+    return {search.slot == no_slot ? nullptr : &map.table()[search.slot], search.found};
+}
+
+int64_t key_version_at(const SegmentMap &map, uint32_t end, const KeySlot &slot) {
+    return version_below(map, map.slot_version(uint64_t(&slot - map.table()), end), end);
+}
+
+template <class Source> int64_t key_find(const Source &source, uint32_t end, const Key &key) {
+    source.all_is_committed_below(end);
+    SlotSearch search = find_slot(source, end, key);
+    return search.found ? version_below(source, source.slot_version(search.slot, end), end) : 0;
 }
 
 void key_claim(KeySlot &slot, uint32_t hash, uint32_t place) {
@@ -79,5 +102,9 @@ uint64_t key_table_slots(uint64_t capacity, uint64_t keys, uint64_t before) {
     while (slots < capacity / bytes_per_slot || slots < 2 * keys) { slots *= 2; }
     return before > slots && before <= slots * far_too_large ? before : slots;
 }
+
+template bool has_key(const SegmentMap &, uint32_t, const Key &);
+template int64_t key_find(const SegmentMap &, uint32_t, const Key &);
+template int64_t key_find(const SegmentFile &, uint32_t, const Key &);
 
 } // namespace speculo::core

@@ -17,7 +17,7 @@ struct Key {
 uint32_t key_hash(uint64_t seed, const void *bytes, size_t size);
 
 // Whether the frame at `place`, which need not be committed, has that key.
-bool has_key(const SegmentMap &map, uint32_t place, const Key &key);
+template <class Source> bool has_key(const Source &source, uint32_t place, const Key &key);
 
 struct KeySearch {
     KeySlot *slot; // the key's, or the empty one where it would go; nullptr: the table is full
@@ -29,6 +29,9 @@ KeySearch key_search(const SegmentMap &map, uint32_t end, const Key &key);
 
 // The version of a slot's key that was newest at `end`: its place, 0 none, or -EBADMSG.
 int64_t key_version_at(const SegmentMap &map, uint32_t end, const KeySlot &slot);
+
+// The version of a key that was newest at `end`: its place, 0 none, or -EBADMSG.
+template <class Source> int64_t key_find(const Source &source, uint32_t end, const Key &key);
 
 // Claims an empty slot for the key of the frame at `place`, which the next commit publishes.
 void key_claim(KeySlot &slot, uint32_t hash, uint32_t place);

@@ -69,11 +69,30 @@ int map_through(const Area &area, Attachment &attachment, int fd, uint64_t entry
     return 0;
 }
 
+// The header is complete before the object has its name, but for words that are not looked at here.
+int read_through(const Area &area, Attachment &attachment, uint64_t entry) {
+    os::FileStatus status;
+    int error = status_of(area, attachment.lock.fd, status);
+    if (error != 0) { return error; }
+    if (status.size < page_size) { return -EBADMSG; }
+    SegmentHeader header;
+    area.copier->copy(attachment.lock.fd, 0, &header, sizeof header);
+    if (area.copier->error() != 0) { return area.copier->error(); }
+    SegmentMap &map = attachment.map;
+    error = segment_validate(area, header, status.size, attachment.slot, entry, map.geometry);
+    if (error < 0) { return error; }
+    map.readable = segment_readable(map.geometry, status.size);
+    attachment.copier = area.copier;
+    area.copier->forget(); // the descriptor's number may have been another object's
+    return 0;
+}
+
 // Maps through another descriptor than the one for the locks: a mapping keeps its descriptor's locks alive.
 int map_object(const Area &area, Attachment &attachment, const char *name, uint64_t entry) {
     int directory = area.place.directory;
     int error = lock_descriptor_open(attachment.lock, directory, name, os::Access::read);
     if (error < 0) { return gone_is_stale(error); }
+    if (area.copier) { return read_through(area, attachment, entry); }
     int fd = os::operations.open(directory, name, os::Access::read);
     if (fd < 0) { return gone_is_stale(fd); }
     error = map_through(area, attachment, fd, entry);
@@ -97,16 +116,21 @@ int attach(const Area &area, uint32_t slot, uint64_t entry, Attachment **ret_att
     return 0;
 }
 
+uint64_t attachment_generation(const Attachment &attachment) {
+    return attachment.copier ? attachment.file().generation() : attachment.map.generation();
+}
+
 // Under the guard: takes the locks, then looks whether the generation is still the wanted one.
 int enter(Attachment &attachment, uint64_t generation, Entry entry) {
     uint64_t first = view_byte, count = entry == Entry::cursor ? 2 : 1;
     bool was_inside = attachment.pins.any();
     int error = lock_bytes(attachment, first, count);
-    if (error == 0 && observe_generation(attachment.map.header().generation) != generation) {
+    if (error == 0 && attachment_generation(attachment) != generation) {
         // Byte 1 cannot be this handle's cursor's: where that still is inside, the generation does not change.
         if (was_inside) { ++first, --count; }
         if (count > 0) { unlock_bytes(attachment, first, count); }
-        error = -ESTALE;
+        bool was_read = !attachment.copier || attachment.copier->error() == 0;
+        error = was_read ? -ESTALE : attachment.copier->error();
     }
     return error;
 }

@@ -11,11 +11,14 @@ namespace speculo::core {
 // One segment object as one handle has it mapped. Stays mapped while it is cached or pinned.
 struct Attachment {
     SegmentMap map;
+    Copier *copier; // the handle's, if the area is untrusted: nothing is mapped, see file()
     LockDescriptor lock;
     uint32_t slot, incarnation;
     uint64_t generation; // while pinned
     Counter pins;        // users of byte 0: cursor, views, holds, snapshots
     bool is_cached;
+
+    SegmentFile file() const { return SegmentFile(map, lock.fd, *copier); }
 };
 
 // The mappings of one handle, by slot.
@@ -38,6 +41,15 @@ void attachment_leave(Attachment &attachment);
 
 // One user less; any thread. With the last one the lock goes, and the mapping too if it is cached no longer.
 void attachment_unpin(Attachment *attachment);
+
+// A commit word as it is now; its place is readable.
+inline uint32_t attachment_commit(const Attachment &attachment, uint32_t place) {
+    return attachment.copier ? attachment.file().commit_at(place) : attachment.map.commit_at(place);
+}
+// The same for the hint. The attachment need not be pinned: it is only to be seen whether the hint moves.
+inline uint32_t attachment_hint(const Attachment &attachment) {
+    return attachment.copier ? attachment.file().hint() : attachment.map.hint();
+}
 
 // Looks how far the object has grown.
 int attachment_refresh(Attachment &attachment);

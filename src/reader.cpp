@@ -15,30 +15,31 @@ int refresh_attachment(void *user) { return attachment_refresh(*static_cast<Atta
 
 // Once: -ESTALE if `current` has moved meanwhile.
 int try_current(Reader &reader, Entry entry, Attachment **ret_segment) {
-    uint64_t current = observe_current(reader.area.control->current);
+    uint64_t current = control_current(reader.area);
     if (current == 0) { return -ENOENT; }
     uint32_t slot = current_slot(current);
     Attachment *segment = nullptr;
-    int error = attachment_get(reader.area, reader.attachments, slot, observe_slot(reader.area.control->slots[slot]), &segment);
+    int error = attachment_get(reader.area, reader.attachments, slot, control_slot(reader.area, slot), &segment);
     if (error == 0) { error = attachment_pin(*segment, current_generation(current), entry); }
     if (error == 0) { *ret_segment = segment; }
     return error;
 }
 
-bool is_removed(const Area &area) { return observe_mark(area.control->marks) & mark_removed; }
+bool is_removed(const Area &area) { return control_marks(area) & mark_removed; }
 
 void prefault(Reader &reader, uint64_t bytes) {
     Attachment *segment = reader.cursor.segment;
-    if (bytes == 0 || !segment) { return; }
+    if (bytes == 0 || !segment || reader.area.copier) { return; }
     uint64_t there = segment->map.geometry.chunks_offset + segment->map.readable * place_size;
     os::operations.populate(segment->map.base, size_t(bytes < there ? bytes : there), os::Access::read);
 }
 
 int open_area(Reader &reader, uint32_t flags, const speculo_area_options &options) {
-    Trust trust{os::operations.user(), (options.flags & SPECULO_AREA_TRUST_UID) != 0, options.trusted_uid, false};
+    bool is_untrusted = flags & SPECULO_OPEN_UNTRUSTED;
+    Trust trust{os::operations.user(), (options.flags & SPECULO_AREA_TRUST_UID) != 0, options.trusted_uid, is_untrusted};
     int error = control_open(reader.area, os::Access::read, trust);
     if (error < 0) { return error; }
-    if (observe_current(reader.area.control->current) == 0 || is_removed(reader.area)) { return -ENOENT; }
+    if (control_current(reader.area) == 0 || is_removed(reader.area)) { return -ENOENT; }
     Boot boot;
     if (error = control_boot(reader.area, boot); error < 0) { return error; }
     if (boot == Boot::unclean) { return -EBADMSG; } // nobody knows which pages reached the disk
@@ -56,7 +57,12 @@ int reader_open(const char *name, uint32_t flags, const speculo_area_options &op
     auto *reader = handle_new<Reader>(name, Role::reader, error);
     if (!reader) { return error; }
     waiting_begin(reader->waiting);
-    error = open_area(*reader, flags, options);
+    if (flags & SPECULO_OPEN_UNTRUSTED) {
+        reader->area.copier = Copier::make(options.max_capacity ? options.max_capacity : Copier::default_largest);
+        error = reader->area.copier ? 0 : -ENOMEM;
+    }
+    if (error == 0) { error = open_area(*reader, flags, options); }
+    if (reader->area.copier) { error = reader->area.copier->finish(error); }
     if (error < 0) {
         reader_close(reader);
         return error;
@@ -69,10 +75,14 @@ void reader_close(Reader *reader) {
     bool is_own = fork_count() == reader->forks;
     snapshots_orphan(*reader);
     cursor_end(*reader);
-    waiting_end(reader->waiting, is_own);
+    waiting_end(reader->waiting, is_own || reader->area.copier);
     if (reader->key_segment) { attachment_unpin(reader->key_segment); }
     attachments_close(reader->attachments);
+    if (reader->next_copy) { chunk_copy_release(reader->next_copy); }
+    if (reader->key_copy) { chunk_copy_release(reader->key_copy); }
+    Copier *copier = reader->area.copier;
     handle_end(reader);
+    os::operations.release(copier);
 }
 
 int enter_current(Reader &reader, Entry entry, Attachment **ret_segment) {
@@ -85,7 +95,7 @@ int enter_current(Reader &reader, Entry entry, Attachment **ret_segment) {
 }
 
 int borrow_current(Reader &reader, Attachment **ret_segment) {
-    uint64_t generation = current_generation(observe_current(reader.area.control->current));
+    uint64_t generation = current_generation(control_current(reader.area));
     Attachment *const entered[] = {reader.cursor.segment, reader.key_segment};
     for (Attachment *segment : entered) {
         if (segment && segment->generation == generation) {
@@ -97,23 +107,28 @@ int borrow_current(Reader &reader, Attachment **ret_segment) {
     return enter_current(reader, Entry::view, ret_segment);
 }
 
-int segment_end(Attachment &segment, uint32_t from, uint32_t &ret_end) {
-    return find_end(segment.map, from, refresh_attachment, &segment, ret_end);
+template <class Form> int segment_end(Attachment &segment, uint32_t from, uint32_t &ret_end) {
+    return find_end(Form::source(segment), from, refresh_attachment, &segment, ret_end);
 }
+template int segment_end<Mapped>(Attachment &, uint32_t, uint32_t &);
+template int segment_end<Copied>(Attachment &, uint32_t, uint32_t &);
 
-int newest_id(const SegmentMap &map, uint32_t end, uint64_t &ret_id) {
-    int error = index_last_id(map, end, ret_id);
-    uint64_t before = peek(map.header().next_id) - 1;
+template <class Source> int newest_id(const Source &source, uint32_t end, uint64_t &ret_id) {
+    int error = index_last_id(source, end, ret_id);
+    uint64_t before = source.next_id() - 1;
     if (ret_id < before && before <= max_id) { ret_id = before; }
     return error;
 }
+template int newest_id(const SegmentMap &, uint32_t, uint64_t &);
+template int newest_id(const SegmentFile &, uint32_t, uint64_t &);
 
 bool is_stale_and_read(const Reader &reader) {
     const Cursor &cursor = reader.cursor;
     if (!control_is_stale(reader.area)) { return false; }
     if (!cursor.segment) { return true; }
-    if (cursor.place >= cursor.segment->map.readable) { attachment_refresh(*cursor.segment); }
-    return cursor.place < cursor.segment->map.readable && observe_commit(cursor.segment->map.frame(cursor.place).commit) == 0;
+    Attachment &segment = *cursor.segment;
+    if (cursor.place >= segment.map.readable) { attachment_refresh(segment); }
+    return cursor.place < segment.map.readable && attachment_commit(segment, cursor.place) == 0;
 }
 
 uint64_t reader_now(Reader &reader) {

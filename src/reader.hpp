@@ -2,6 +2,9 @@
 // A reader's handle: its cursor, key look-ups, snapshots and holds.
 #pragma once
 
+#include <cerrno>
+
+#include "copies.hpp"
 #include "handle.hpp"
 #include "keytable.hpp"
 #include "pins.hpp"
@@ -33,8 +36,29 @@ struct Reader : speculo_area {
     Attachment *key_segment;          // of the last read_key; pinned
     uint32_t key_end;                 // an end of it, found earlier
     uint64_t next_serial, key_serial; // of the last views
+    ChunkCopy *next_copy, *key_copy;  // theirs, if the area is untrusted
     speculo_snapshot *snapshots;      // still open; changed under the ForkGuard
 };
+
+// ---- how segments are read: mapped, or copied because the area is untrusted ----
+
+struct Mapped {
+    static constexpr bool copies = false;
+    static const SegmentMap &source(const Attachment &segment) { return segment.map; }
+};
+struct Copied {
+    static constexpr bool copies = true;
+    static SegmentFile source(const Attachment &segment) { return segment.file(); }
+};
+
+// Runs what a call does in the form that the handle, or snapshot, reads in. `keep`: see Copier::begin.
+template <class Work> [[gnu::noinline]] int in_copies(Copier &copier, Work work, bool keep) {
+    copier.begin(keep);
+    return copier.finish(work(Copied{}));
+}
+template <class Work> inline int in_form(Copier *copier, Work work, bool keep = false) {
+    return __builtin_expect(copier != nullptr, 0) ? in_copies(*copier, work, keep) : work(Mapped{});
+}
 
 // ---- reader.cpp: open, close, and the way into segments ----
 
@@ -48,10 +72,10 @@ int enter_current(Reader &reader, Entry entry, Attachment **ret_segment);
 int borrow_current(Reader &reader, Attachment **ret_segment);
 
 // The end of a segment that the reader is in; `from`: an end, or a place, that it has reached.
-int segment_end(Attachment &segment, uint32_t from, uint32_t &ret_end);
+template <class Form> int segment_end(Attachment &segment, uint32_t from, uint32_t &ret_end);
 
 // The newest id below `end`.
-int newest_id(const SegmentMap &map, uint32_t end, uint64_t &ret_id);
+template <class Source> int newest_id(const Source &source, uint32_t end, uint64_t &ret_id);
 
 // Whether the area was removed, and the cursor has read all that is there.
 bool is_stale_and_read(const Reader &reader);
@@ -77,9 +101,17 @@ void cursor_end(Reader &reader);
 // ---- lookup.cpp ----
 
 // The version of a key that is visible at `end`, expiry aside: 1 and its frame, 0 none, or -EBADMSG.
-int find_key(const SegmentMap &map, uint32_t end, const Key &key, Frame &ret_frame);
-// The same, with a map of the attachment's that may be too short by now: the way to the version begins at newer ones.
-int find_key_in(const Attachment &attachment, SegmentMap &map, uint32_t end, const Key &key, Frame &ret_frame);
+template <class Source> int find_key(const Source &source, uint32_t end, const Key &key, Frame &ret_frame);
+// The same, with a map of the attachment's, read as `source`, that may be too short by now: the way to the version begins at newer
+// ones.
+template <class Source> inline int find_key_in(const Attachment &attachment, SegmentMap &map, const Source &source, uint32_t end,
+                                               const Key &key, Frame &ret_frame) {
+    for (;;) {
+        int found = find_key(source, end, key, ret_frame);
+        int grown = found == -EBADMSG ? attachment_measure(attachment, map) : 0;
+        if (grown <= 0) { return grown < 0 ? grown : found; }
+    }
+}
 
 int reader_read_key(Reader &reader, const void *key, size_t key_size, speculo_chunk *ret_chunk);
 int reader_is_live(Reader &reader, const speculo_chunk &chunk);

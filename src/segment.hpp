@@ -8,8 +8,11 @@
 namespace speculo::core {
 
 // A mapped segment. `readable` says how many places may be touched: the size of the object never exceeds what is allocated.
+// What is read of it by rules that know SegmentFile too has the same name there.
 struct SegmentMap {
-    std::byte *base = nullptr;
+    static constexpr bool is_mapped = true;
+
+    std::byte *base = nullptr; // null: it is read as a SegmentFile
     Geometry geometry;
     uint32_t readable = 0;
 
@@ -18,6 +21,33 @@ struct SegmentMap {
     KeySlot *table() const { return reinterpret_cast<KeySlot *>(base + geometry.table_offset); }
     std::byte *bytes(uint32_t place) const { return base + geometry.chunks_offset + place * place_size; }
     FrameHeader &frame(uint32_t place) const { return *reinterpret_cast<FrameHeader *>(bytes(place)); }
+
+    uint32_t commit_at(uint32_t place) const { return observe_commit(frame(place).commit); }
+    uint32_t successor_at(uint32_t place) const { return load_successor(frame(place).successor); }
+    uint64_t id_flags_at(uint32_t place) const { return peek(frame(place).id_flags); }
+    // Where a frame is, for its fields.
+    using Position = const std::byte *;
+    Position position(uint32_t place) const { return bytes(place); }
+    template <class T> static T field_at(Position frame, uint32_t offset) {
+        return peek(*reinterpret_cast<const Shared<T> *>(frame + offset));
+    }
+    static const std::byte *key_at(Position frame, uint32_t offset, uint32_t) { return frame + offset; }
+
+    uint32_t hint() const { return observe_hint(header().hint); }
+    uint64_t next_id() const { return peek(header().next_id); }
+    uint32_t prefix_end() const { return peek(header().prefix_end); }
+    uint64_t generation() const { return observe_generation(header().generation); }
+    uint32_t index_at(uint32_t page) const { return peek(index()[page]); }
+    uint32_t slot_frame(uint64_t slot) const { return peek(table()[slot].frame); }
+    uint32_t slot_hash(uint64_t slot) const { return peek(table()[slot].hash); }
+    // Where to begin looking for the version of a slot's key that was newest at `end`.
+    uint32_t slot_version(uint64_t slot, uint32_t end) const {
+        uint64_t versions = observe_versions(table()[slot].versions);
+        return newest_version(versions) < end ? newest_version(versions) : previous_version(versions);
+    }
+
+    void all_is_committed_below(uint32_t) const {}
+    int error() const { return 0; }
 };
 
 // The writer's side of a segment.

@@ -8,6 +8,8 @@
 struct speculo_snapshot {
     speculo::core::Attachment *segment;
     speculo::core::SegmentMap map; // a copy: the handle's thread goes on looking how far the segment has grown
+    speculo::core::Copier *copier; // its own, if the area is untrusted
+    speculo::core::ChunkCopy *copies;
     uint32_t end;
     uint32_t place;
     uint64_t now; // expiry is judged at this time
@@ -25,8 +27,13 @@ namespace {
 
 Numbers snapshot_numbers;
 
-bool is_visible(const speculo_snapshot &snapshot, const Frame &frame) {
-    uint32_t successor = load_successor(snapshot.map.frame(frame.place).successor);
+const SegmentMap &source_of(const speculo_snapshot &snapshot, Mapped) { return snapshot.map; }
+SegmentFile source_of(const speculo_snapshot &snapshot, Copied) {
+    return SegmentFile(snapshot.map, snapshot.segment->lock.fd, *snapshot.copier);
+}
+
+template <class Source> bool is_visible(const speculo_snapshot &snapshot, const Source &source, const Frame &frame) {
+    uint32_t successor = source.successor_at(frame.place);
     bool is_superseded = successor != 0 && successor < snapshot.end;
     bool is_over = frame.expires != 0 && has_passed(frame.expires, snapshot.now);
     return frame.is_chunk() && !is_superseded && !is_over;
@@ -34,6 +41,71 @@ bool is_visible(const speculo_snapshot &snapshot, const Frame &frame) {
 
 void fill(const speculo_snapshot &snapshot, const Frame &frame, speculo_chunk *ret_chunk) {
     fill_view(*ret_chunk, frame, *snapshot.segment, ViewKind::snapshot, snapshot.handle, snapshot.number);
+}
+
+int give(speculo_snapshot &snapshot, Frame &frame, speculo_chunk *ret_chunk, Mapped) {
+    fill(snapshot, frame, ret_chunk);
+    return 1;
+}
+// Each view has a copy of its own, as they all stay valid until the snapshot is closed.
+int give(speculo_snapshot &snapshot, Frame &frame, speculo_chunk *ret_chunk, Copied form) {
+    ChunkCopy *copy = nullptr;
+    if (int error = chunk_copy(source_of(snapshot, form), frame, copy); error < 0) { return error; }
+    copy->next = snapshot.copies;
+    snapshot.copies = copy;
+    fill(snapshot, frame, ret_chunk);
+    ret_chunk->opaque[3] = pack_copy(copy);
+    return 1;
+}
+
+// What is too large to be copied is passed; what could not be copied is tried again.
+template <class Form> int next(speculo_snapshot &snapshot, speculo_chunk *ret_chunk) {
+    const auto &source = source_of(snapshot, Form{});
+    FrameWalk walk(source, snapshot.place, snapshot.end);
+    Frame frame;
+    int found;
+    while ((found = walk.next(frame)) == 1) {
+        bool is_wanted = is_visible(snapshot, source, frame);
+        if (source.error() < 0) { return source.error(); }
+        int given = is_wanted ? give(snapshot, frame, ret_chunk, Form{}) : 0;
+        if (given >= 0 || given == -EMSGSIZE) { snapshot.place = frame.end(); }
+        if (given != 0) { return given; }
+    }
+    return found;
+}
+
+template <class Form> int look_up(speculo_snapshot &snapshot, const Key &key, speculo_chunk *ret_chunk) {
+    const auto &source = source_of(snapshot, Form{});
+    Frame frame;
+    int found = find_key_in(*snapshot.segment, snapshot.map, source, snapshot.end, key, frame);
+    if (found <= 0) { return found; }
+    if (!is_visible(snapshot, source, frame) || source.error() < 0) { return 0; }
+    return give(snapshot, frame, ret_chunk, Form{});
+}
+
+// The segment and the end.
+int fix(Reader &reader, speculo_snapshot &snapshot) {
+    if (reader.area.copier) {
+        snapshot.copier = Copier::make(reader.area.copier->largest());
+        if (!snapshot.copier) { return -ENOMEM; }
+    }
+    return in_form(reader.area.copier, [&](auto form) {
+        if (is_stale_and_read(reader)) { return -ESTALE; }
+        int error = borrow_current(reader, &snapshot.segment);
+        if (error < 0) { return error; }
+        error = segment_end<decltype(form)>(*snapshot.segment, first_place, snapshot.end);
+        if (error < 0) { attachment_unpin(snapshot.segment); }
+        return error;
+    });
+}
+
+void destroy(speculo_snapshot *snapshot) {
+    while (ChunkCopy *copy = snapshot->copies) {
+        snapshot->copies = copy->next;
+        chunk_copy_release(copy);
+    }
+    os::operations.release(snapshot->copier);
+    os::operations.release(snapshot);
 }
 
 void enlist(Reader &reader, speculo_snapshot &snapshot) {
@@ -54,16 +126,10 @@ void delist(speculo_snapshot &snapshot) {
 } // namespace
 
 int snapshot_open(Reader &reader, speculo_snapshot **ret_snapshot) {
-    if (is_stale_and_read(reader)) { return -ESTALE; }
     auto *snapshot = static_cast<speculo_snapshot *>(os::operations.allocate(sizeof(speculo_snapshot)));
     if (!snapshot) { return -ENOMEM; }
-    int error = borrow_current(reader, &snapshot->segment);
-    if (error == 0) {
-        error = segment_end(*snapshot->segment, first_place, snapshot->end);
-        if (error < 0) { attachment_unpin(snapshot->segment); }
-    }
-    if (error < 0) {
-        os::operations.release(snapshot);
+    if (int error = fix(reader, *snapshot); error < 0) {
+        destroy(snapshot);
         return error;
     }
     snapshot->map = snapshot->segment->map;
@@ -79,32 +145,20 @@ int snapshot_open(Reader &reader, speculo_snapshot **ret_snapshot) {
 }
 
 int snapshot_next(speculo_snapshot &snapshot, speculo_chunk *ret_chunk) {
-    FrameWalk walk(snapshot.map, snapshot.place, snapshot.end);
-    Frame frame;
-    int found;
-    while ((found = walk.next(frame)) == 1) {
-        snapshot.place = frame.end();
-        if (!is_visible(snapshot, frame)) { continue; }
-        fill(snapshot, frame, ret_chunk);
-        break;
-    }
-    return found;
+    return in_form(
+        snapshot.copier, [&](auto form) { return next<decltype(form)>(snapshot, ret_chunk); }, true);
 }
 
 int snapshot_key(speculo_snapshot &snapshot, const void *key, size_t key_size, speculo_chunk *ret_chunk) {
     Key wanted{static_cast<const std::byte *>(key), uint32_t(key_size), key_hash(snapshot.seed, key, key_size)};
-    Frame frame;
-    int found = find_key_in(*snapshot.segment, snapshot.map, snapshot.end, wanted, frame);
-    if (found <= 0) { return found; }
-    if (!is_visible(snapshot, frame)) { return 0; }
-    fill(snapshot, frame, ret_chunk);
-    return 1;
+    return in_form(
+        snapshot.copier, [&](auto form) { return look_up<decltype(form)>(snapshot, wanted, ret_chunk); }, true);
 }
 
 void snapshot_close(speculo_snapshot *snapshot) {
     delist(*snapshot);
     attachment_unpin(snapshot->segment);
-    os::operations.release(snapshot);
+    destroy(snapshot);
 }
 
 void snapshots_orphan(Reader &reader) {

@@ -131,6 +131,16 @@ inline void fence_before_flags(bool sleepers_pay) {
 // (writer). As O12, the other way round. The system calls in it may or may not be fences; this does not depend on them.
 // Forbids: reader loads the flag (0); writer sets it, finds the lock taken; the unlock takes effect; the writer sleeps.
 
+// ---- O16: words and bytes that are copied through the kernel ------------------------------------------------------------------------
+// Pair: any of the publishing stores above (writer) / a copy, fence_copies, another copy (a reader that maps nothing). A copy reads
+// its bytes in any order, and a word perhaps byte by byte; so
+//   a word counts when two copies of it agree: if the first has but one byte of a new value, the second has all of them;
+//   what a word covers is taken from a copy that began after one that had the word.
+// Forbids: copy half of a commit word; or copy the frame's bytes, fill the frame, publish, then copy its commit word.
+// Not weaker: a system call may or may not be a fence. Acquire would do; this is the fence that thread sanitizers know.
+
+inline void fence_copies() { full_fence(); }
+
 // ---- waiting for a word ---------------------------------------------------------------------------------------------------------
 
 // For system calls that sleep on a word.
@@ -177,6 +187,8 @@ public:
     void add() { count_.fetch_add(1, std::memory_order_relaxed); }
     bool take() { return count_.fetch_sub(1, std::memory_order_acq_rel) == 1; }
     bool any() const { return count_.load(std::memory_order_acquire) != 0; }
+    // Whether the caller is the only user; the others' last uses come before what it does next.
+    bool is_one() const { return count_.load(std::memory_order_acquire) == 1; }
 
 private:
     std::atomic<uint32_t> count_;

@@ -38,21 +38,21 @@ private:
 
 // ---- looking ------------------------------------------------------------------------------------------------------------------
 
-// The segment that `current` names, mapped but not pinned: its header stays there to be looked at, whatever becomes of the chunks.
-int map_current(Reader &reader, uint64_t current, const SegmentHeader *&ret_header) {
+// The hint of the segment that `current` names, which is not pinned: it can be looked at, whatever becomes of the chunks.
+int hint_of(Reader &reader, uint64_t current, uint32_t &ret_hint) {
     uint32_t slot = current_slot(current);
     Attachment *segment = nullptr;
-    uint64_t entry = observe_slot(reader.area.control->slots[slot]);
+    uint64_t entry = control_slot(reader.area, slot);
     int error = attachment_get(reader.area, reader.attachments, slot, entry, &segment);
-    if (error == 0) { ret_header = &segment->map.header(); }
+    if (error == 0) { ret_hint = attachment_hint(*segment); }
     return error;
 }
 
 bool has_new_commit(const Reader &reader) {
     const Waiting &waiting = reader.waiting;
-    if (observe_current(reader.area.control->current) != waiting.seen_current) { return true; }
+    if (control_current(reader.area) != waiting.seen_current) { return true; }
     const Attachment *segment = reader.attachments.slots[current_slot(waiting.seen_current)];
-    return !segment || observe_hint(segment->map.header().hint) != waiting.seen_hint;
+    return !segment || attachment_hint(*segment) != waiting.seen_hint;
 }
 
 // Whether a call would find something, at the cost of a load or two. True too where only a closer look can tell.
@@ -60,27 +60,48 @@ bool has_news(const Reader &reader) {
     const Cursor &cursor = reader.cursor;
     if (!cursor.segment) { return has_new_commit(reader); }
     const SegmentMap &map = cursor.segment->map;
-    return cursor.is_damaged || cursor.place >= map.readable || observe_commit(map.frame(cursor.place).commit) != 0;
+    return cursor.is_damaged || cursor.place >= map.readable || map.commit_at(cursor.place) != 0;
+}
+
+int note_newest(Reader &reader) {
+    constexpr int tries = 64; // each one in vain costs the writer a compaction
+    for (int i = 0; i < tries; ++i) {
+        uint64_t current = control_current(reader.area);
+        uint32_t hint;
+        int error = hint_of(reader, current, hint);
+        if (error == -ESTALE) { continue; }
+        if (error != 0) { return error; }
+        reader.waiting.seen_current = current;
+        reader.waiting.seen_hint = hint;
+        return 0;
+    }
+    return control_is_stale(reader.area) ? -ESTALE : -EAGAIN;
 }
 
 // 1 there is something to read, 0 nothing, or an error.
 int look(Reader &reader) {
     if (reader.cursor.segment) { return cursor_peek(reader); }
-    if (!has_new_commit(reader)) { return 0; }
-    int error = wait_note_newest(reader);
-    return error < 0 ? error : 1;
+    return in_form(reader.area.copier, [&](auto) {
+        if (!has_new_commit(reader)) { return 0; }
+        int error = note_newest(reader);
+        return error < 0 ? error : 1;
+    });
+}
+
+// -ESTALE or -EPIPE if nothing more is to come, but for what is there already.
+int ask_for_end(const Reader &reader, uint32_t &ret_writers) {
+    const Area &area = reader.area;
+    return in_form(area.copier, [&](auto) {
+        ret_writers = control_writers(area);
+        if (control_is_stale(area)) { return -ESTALE; }
+        return ret_writers != reader.waiting.told_writers && liveness_query(area) == 0 ? -EPIPE : 0;
+    });
 }
 
 // When there was nothing to read: whether there can be no more.
 int look_for_end(Reader &reader) {
-    const Area &area = reader.area;
-    int end = 0;
-    uint32_t writers = peek(area.control->writers);
-    if (control_is_stale(area)) {
-        end = -ESTALE;
-    } else if (writers != reader.waiting.told_writers && liveness_query(area) == 0) {
-        end = -EPIPE;
-    }
+    uint32_t writers;
+    int end = ask_for_end(reader, writers);
     if (end == 0) { return 0; }
     if (int found = look(reader); found != 0) { return found; } // committed before it went
     if (end == -EPIPE) { reader.waiting.told_writers = writers; }
@@ -104,25 +125,59 @@ template <class Look> bool spin(uint64_t spin_ns, Look has_come) {
 
 // ---- sleeping ---------------------------------------------------------------------------------------------------------------------
 
+// A word that the writer stores and a reader sleeps on, or a flag that a reader stores. In an untrusted area it is copied from and to
+// the file; the mapping is for the kernel alone, which tells of an object that was cut short by an error.
+struct BellWord {
+    Shared<uint32_t> *word; // null: not mapped
+    int fd;
+    uint64_t offset;
+};
+
+uint32_t load(const Reader &reader, const BellWord &bell) {
+    if (!reader.area.copier) { return load_bell_word(*bell.word); }
+    uint32_t value = 0; // a hint, whatever it is
+    os::operations.read_at(bell.fd, bell.offset, &value, sizeof value);
+    return value;
+}
+
+// Sets a flag. A copy to the file tells everybody who watches it, so none is made in vain; who finds the flag set is heard as well as
+// who set it, as the word was loaded before. False: it could not be set.
+bool announce(const Reader &reader, const BellWord &flag) {
+    if (!reader.area.copier) {
+        announce_sleep(*flag.word);
+        return true;
+    }
+    constexpr uint32_t set = 1;
+    return load(reader, flag) != 0 || os::operations.write_at(flag.fd, flag.offset, &set, sizeof set) == 0;
+}
+
 // Opens the bell when it is needed first, and again if it was replaced.
 void find_bell(Reader &reader) {
-    Bell &bell = reader.waiting.bell;
-    if (bell.page) { return; }
-    bell_open(reader.area, bell); // without one there are still the slices
+    Waiting &waiting = reader.waiting;
+    if (!waiting.bell.page) { bell_open(reader.area, waiting.bell); } // without one there are still the slices
+    if (!reader.area.copier || waiting.control) { return; }
+    void *address = nullptr;
+    if (os::operations.map(reader.area.control_fd.fd, page_size, os::Access::read, &address) == 0) {
+        waiting.control = static_cast<ControlPage *>(address);
+    }
 }
 
 // The reader's side of O12, behind the flag. False: the writer may not see the flag for a while.
 bool pay_for_writer(const Reader &reader) {
     full_fence();
-    bool writer_joined = observe_mark(reader.area.control->marks) & mark_barrier;
+    bool writer_joined = control_marks(reader.area) & mark_barrier;
+    if (reader.area.copier && reader.area.copier->error() < 0) { return false; }
     return !writer_joined || os::operations.barrier() == 0;
 }
 
 // Whoever was woken wakes some of the others.
-template <class Word> int sleep_and_pass_on(const Word &word, uint32_t seen, uint64_t ns) {
-    int error = os::operations.sleep_on(address_of(word), seen, ns);
-    if (error == 0) { os::operations.wake(address_of(word), wake_at_once); }
-    return error;
+int sleep_and_pass_on(const Reader &reader, const BellWord &bell, uint32_t seen, uint64_t ns) {
+    const uint32_t *address = bell.word ? address_of(*bell.word) : nullptr;
+    int error = os::operations.sleep_on(address, seen, ns);
+    if (error == 0) { os::operations.wake(address, wake_at_once); }
+    if (error != -EFAULT) { return error; }
+    // There is no such word any more, and nobody rings.
+    return os::operations.sleep_on(&reader.waiting.nobodys, 0, ns < unheard_slice_ns ? ns : unheard_slice_ns);
 }
 
 // Whether a slice has passed without a ring. Right after one the writer may keep another to itself.
@@ -131,27 +186,30 @@ struct Silence {
     uint32_t word = 0; // the bell's during that slice
 };
 
+bool may_ask(const Reader &reader) { return reader.waiting.bell.page && reader.waiting.bell.is_writable; }
+
 // The one that is rung for those who ask, or for strangers.
-const Shared<uint32_t> &word_to_sleep_on(const Reader &reader) {
+BellWord word_to_sleep_on(const Reader &reader) {
     const Bell &bell = reader.waiting.bell;
-    return bell.page && bell.is_writable ? bell.page->word : reader.area.control->bell;
+    if (may_ask(reader)) { return {&bell.page->word, bell.fd, offsetof(BellPage, word)}; }
+    ControlPage *control = reader.area.copier ? reader.waiting.control : reader.area.control;
+    return {control ? &control->bell : nullptr, reader.area.control_fd.fd, offsetof(ControlPage, bell)};
 }
 
 // Sleeps once, for a slice at most. What it gives is that of a look, or -EINTR.
 int sleep_once(Reader &reader, Silence &silence, const Deadline &deadline) {
     find_bell(reader);
     const Bell &bell = reader.waiting.bell;
-    const Shared<uint32_t> &word = word_to_sleep_on(reader);
-    uint32_t seen = load_bell_word(word);
+    BellWord word = word_to_sleep_on(reader);
+    uint32_t seen = load(reader, word);
     bool is_silent = silence.has_lasted && silence.word == seen;
     bool is_heard = false;
-    if (bell.page && bell.is_writable) {
-        announce_sleep(bell.page->sleepers);
-        is_heard = pay_for_writer(reader);
+    if (may_ask(reader)) {
+        is_heard = announce(reader, {&bell.page->sleepers, bell.fd, offsetof(BellPage, sleepers)}) && pay_for_writer(reader);
     }
     if (int found = look(reader); found != 0) { return found; }
     uint64_t ns = deadline.left(is_heard || is_silent ? slice_ns : unheard_slice_ns);
-    int error = ns ? sleep_and_pass_on(word, seen, ns) : -ETIMEDOUT;
+    int error = ns ? sleep_and_pass_on(reader, word, seen, ns) : -ETIMEDOUT;
     silence = {error == -ETIMEDOUT, seen};
     if (error == -ETIMEDOUT && bell.page && bell_is_stale(bell)) {
         bell_close(reader.waiting.bell);
@@ -179,9 +237,8 @@ int sleep_until_news(Reader &reader, const Deadline &deadline) {
 // Asks the writer to tell of its next commit. False: it may not hear of that for a while.
 bool ask_to_be_told(Reader &reader) {
     const Bell &bell = reader.waiting.bell;
-    if (!bell.page || !bell.is_writable) { return false; }
-    announce_sleep(bell.page->watchers);
-    return pay_for_writer(reader);
+    if (!may_ask(reader)) { return false; }
+    return announce(reader, {&bell.page->watchers, bell.fd, offsetof(BellPage, watchers)}) && pay_for_writer(reader);
 }
 
 // When the descriptor becomes readable by itself. `word`: the bell's, from before the look.
@@ -205,32 +262,23 @@ void waiting_begin(Waiting &waiting) {
     waiting.watch = {-1, -1, -1};
 }
 
-void waiting_end(Waiting &waiting, bool is_own) {
-    if (!is_own && waiting.bell.is_writable) { waiting.bell.page = nullptr; } // a forked child does not have it
+void waiting_end(Waiting &waiting, bool has_mappings) {
+    if (!has_mappings && waiting.bell.is_writable) { waiting.bell.page = nullptr; }
     bell_close(waiting.bell);
+    if (waiting.control) { os::operations.unmap(waiting.control, page_size); }
     if (waiting.has_watch) { os::operations.watch_close(&waiting.watch); }
     waiting.has_watch = false;
 }
 
 int wait_note_newest(Reader &reader) {
-    constexpr int tries = 64; // each one in vain costs the writer a compaction
-    for (int i = 0; i < tries; ++i) {
-        uint64_t current = observe_current(reader.area.control->current);
-        const SegmentHeader *header = nullptr;
-        int error = map_current(reader, current, header);
-        if (error == -ESTALE) { continue; }
-        if (error != 0) { return error; }
-        reader.waiting.seen_current = current;
-        reader.waiting.seen_hint = observe_hint(header->hint);
-        return 0;
-    }
-    return control_is_stale(reader.area) ? -ESTALE : -EAGAIN;
+    return in_form(reader.area.copier, [&](auto) { return note_newest(reader); });
 }
 
 int reader_wait(Reader &reader, int64_t timeout_ns) {
     if (int found = look(reader); found != 0) { return found; }
     Deadline deadline(timeout_ns);
-    uint64_t spin_ns = timeout_ns == 0 ? 0 : deadline.left(reader.waiting.spin.ns());
+    bool is_cheap_to_look = !reader.area.copier; // else it is a system call, as a sleep is
+    uint64_t spin_ns = timeout_ns != 0 && is_cheap_to_look ? deadline.left(reader.waiting.spin.ns()) : 0;
     if (spin(spin_ns, [&] { return has_news(reader); })) {
         if (int found = look(reader); found != 0) {
             reader.waiting.spin.paid();
@@ -259,14 +307,12 @@ int reader_get_fd(Reader &reader) {
 
 int reader_dispatch(Reader &reader) {
     Waiting &waiting = reader.waiting;
-    uint32_t word = load_bell_word(word_to_sleep_on(reader));
+    uint32_t word = load(reader, word_to_sleep_on(reader));
     int found = look(reader);
-    if (found != 1 && waiting.has_watch) { os::operations.watch_drain(&waiting.watch); } // else it had better stay readable
-    bool is_heard = false;
-    if (found == 0) {
-        is_heard = ask_to_be_told(reader);
-        found = look(reader);
-    }
+    bool is_heard = found == 0 && ask_to_be_told(reader);
+    // Behind the asking, which may make it readable itself. With something to read it had better stay so.
+    if (found != 1 && waiting.has_watch) { os::operations.watch_drain(&waiting.watch); }
+    if (found == 0) { found = look(reader); }
     if (found == 0) { found = look_for_end(reader); }
     if (!waiting.has_watch) { return found; }
     int error = os::operations.watch_alarm(&waiting.watch, next_alarm(waiting, found, is_heard, word));
@@ -280,13 +326,23 @@ int writer_alive(const speculo_area &area) {
 
 // ---- lossless areas -----------------------------------------------------------------------------------------------------------------
 
+static void tell_by_copies(const Reader &reader) {
+    const Bell &bell = reader.waiting.bell;
+    if (load(reader, {nullptr, bell.fd, offsetof(BellPage, writer_waits)}) == 0) { return; }
+    uint32_t bumped = load(reader, {nullptr, bell.fd, offsetof(BellPage, room)}) + 1;
+    if (bell.is_writable) { os::operations.write_at(bell.fd, offsetof(BellPage, room), &bumped, sizeof bumped); }
+    os::operations.wake(address_of(bell.page->room), 1);
+}
+
 void tell_writer_of_room(Reader &reader) {
     if (fork_count() != reader.forks) { return; } // a forked child leaves nothing, and has no bell
     if (!is_lossless(reader.area)) { return; }
     find_bell(reader);
     const Bell &bell = reader.waiting.bell;
     full_fence();
-    if (!bell.page || !is_flag_set(bell.page->writer_waits)) { return; }
+    if (!bell.page) { return; }
+    if (reader.area.copier) { return tell_by_copies(reader); }
+    if (!is_flag_set(bell.page->writer_waits)) { return; }
     if (bell.is_writable) { bump_word(bell.page->room); }
     os::operations.wake(address_of(bell.page->room), 1);
 }

@@ -14,6 +14,8 @@ struct Writer;
 // What a reader's handle remembers for waiting.
 struct Waiting {
     Bell bell;
+    ControlPage *control; // of an untrusted area, mapped for the kernel to sleep there; null: not yet
+    uint32_t nobodys;     // a word to sleep on where there is no other
     bool has_watch;
     os::Watch watch;
     uint32_t silent_word;  // the descriptor's: what the bell's word has been
@@ -25,7 +27,8 @@ struct Waiting {
 };
 
 void waiting_begin(Waiting &waiting);
-void waiting_end(Waiting &waiting, bool is_own);
+// `has_mappings`: not those that a forked child does not have.
+void waiting_end(Waiting &waiting, bool has_mappings);
 
 // 1 something to read, 0 timeout, -EPIPE, -EINTR, -ESTALE, -EBADMSG. `timeout_ns` < 0: for ever.
 int reader_wait(Reader &reader, int64_t timeout_ns);

@@ -32,7 +32,7 @@
  * | `-EPERM`          | the area's owner is not to be trusted, or the caller is not its owner                         |
  * | `-EAGAIN`         | lossless area: cursors have not caught up; elsewhere: gave up after a bounded number of tries |
  * | `-ENOSPC`         | no room, even after compaction and growth, or the file system is full                         |
- * | `-EMSGSIZE`       | the chunk can never fit                                                                       |
+ * | `-EMSGSIZE`       | the chunk can never fit, or is larger than an untrusting reader wants to copy                 |
  * | `-EOVERFLOW`      | all 2^56 - 1 ids have been given                                                              |
  * | `-EPROTONOSUPPORT`| the area has another format version or byte order                                             |
  * | `-EBADMSG`        | the contents are inconsistent                                                                 |
@@ -54,7 +54,13 @@
  *
  * @par Trust
  * The boundary of trust is the uid: processes of one uid can do anything to each other. Readers of another uid can neither write
- * nor hold the writer back (unless it asks for a lossless area).
+ * nor hold the writer back (unless it asks for a lossless area). A reader believes an owner whom it trusts: a writer that breaks
+ * the rules, by cutting an object short or writing where it must not, can make it crash (SIGBUS) or read nonsense.
+ *
+ * With #SPECULO_OPEN_UNTRUSTED a reader trusts the writer in nothing. It maps no memory of the area: all it looks at is copied
+ * through the kernel, checked, and only the copy is used. Whatever the writer does meanwhile, every call returns after a bounded
+ * time (a second at worst), with whole chunks or an error, and views do not change. What the chunks say is the writer's word.
+ * Each look costs a few system calls, each view a copy: all calls are there and mean the same, but for what is said at each call.
  */
 
 #include <stddef.h>
@@ -117,6 +123,8 @@ typedef struct speculo_snapshot speculo_snapshot;
 #define SPECULO_OPEN_CREATE (1u << 1)    /**< With WRITE: create the area if there is none. */
 #define SPECULO_OPEN_EXCLUSIVE (1u << 2) /**< With CREATE: `-EEXIST` if there is one. */
 #define SPECULO_OPEN_AT_END (1u << 3)    /**< READ: start after the newest chunk. */
+#define SPECULO_OPEN_UNTRUSTED                                                                                                   \
+    (1u << 4) /**< READ: the writer may be hostile: any owner will do, and everything is copied and checked (see Trust). */
 #define SPECULO_OPEN_NO_CURSOR                                                                                                   \
     (1u << 5) /**< READ: keys and snapshots only; never holds a writer back; pins only the segment of its last read_key. */
 
@@ -135,10 +143,11 @@ typedef struct speculo_area_options {
     size_t struct_size;       /**< sizeof(speculo_area_options) */
     uint64_t capacity;        /**< WRITE: bytes for chunks in one segment (header and tables come on top), rounded up to whole
                                    pages; default 1 MiB, at most 63 GiB */
-    uint64_t max_capacity;    /**< WRITE: compaction may grow segments up to this many bytes; default: capacity */
+    uint64_t max_capacity;    /**< WRITE: compaction may grow segments up to this many bytes; default: capacity. With
+                                   #SPECULO_OPEN_UNTRUSTED: bytes of the largest chunk to copy, at most 63 GiB; default 64 MiB */
     uint32_t mode;            /**< WRITE: permission bits for readers, default 0600; group and other write bits are `-EINVAL` */
     uint32_t compact_percent; /**< WRITE: compact once this share of the used bytes is dead, 1..100; 0: only when full */
-    uint64_t prefault;        /**< bytes to make resident at open */
+    uint64_t prefault;        /**< bytes to make resident at open; without meaning where nothing is mapped */
     uint32_t segments;        /**< WRITE: memory objects used in turn, 2..16; default 3 */
     uint32_t flags;           /**< SPECULO_AREA_* */
     uint32_t trusted_uid;     /**< READ, with #SPECULO_AREA_TRUST_UID: an owner to be trusted */
@@ -406,7 +415,7 @@ SPECULO_API int speculo_rollback(speculo_area *area) SPECULO_NOTHROW;
 /**
  * A view of a chunk, read-only.
  *
- * What `data` and `key` point at belongs to the area and stays valid and unchanged: a speculo_read_next() view until the next
+ * What `data` and `key` point at belongs to the library and stays valid and unchanged: a speculo_read_next() view until the next
  * speculo_read_next(), speculo_seek() or speculo_area_close() of that handle; a speculo_read_key() view until its next
  * speculo_read_key() or speculo_area_close(); a snapshot's until speculo_snapshot_close(); any of them longer by
  * speculo_chunk_hold(). Outputs are overwritten unread: release a hold first.
@@ -433,7 +442,8 @@ typedef struct speculo_chunk {
  * @param area       Reader's handle with a cursor.
  * @param ret_chunk  On 1: the view, valid until the next read_next, seek or close of this handle, unless held.
  * @return 1 delivered; 0 caught up; or: `-EBADMSG` (until a seek), `-EAGAIN`, `-ESTALE` the area was removed and the next segment
- *         is gone, `-EINVAL`, `-ECHILD`; or as the system gave it.
+ *         is gone, `-EINVAL`, `-ECHILD`; or as the system gave it. #SPECULO_OPEN_UNTRUSTED: `-EMSGSIZE`, once, for a chunk that
+ *         is larger than wanted: the cursor has passed it, and it counts as skipped; `-ENOMEM`, and the cursor is where it was.
  * @threads  One thread per handle.
  * @since    0.1
  */
@@ -449,7 +459,7 @@ SPECULO_API int speculo_read_next(speculo_area *area, speculo_chunk *ret_chunk) 
  * @param key_size   Its bytes, 1..255.
  * @param ret_chunk  On 1: the view, valid until the next read_key or close of this handle, unless held.
  * @return 1 found; 0 no live chunk has the key; or: `-EBADMSG`, `-EAGAIN`, `-ESTALE`, `-EINVAL`, `-ECHILD`; or as the system gave
- *         it.
+ *         it. #SPECULO_OPEN_UNTRUSTED: `-EMSGSIZE` it is larger than wanted; `-ENOMEM`.
  * @threads  One thread per handle.
  * @since    0.1
  */
@@ -487,8 +497,8 @@ SPECULO_API int speculo_chunk_is_live(speculo_area *area, const speculo_chunk *c
 /**
  * Keeps a view's bytes valid until released, even after the handle is closed.
  *
- * Costs shared memory while it lasts: one more segment, if the area comes round to this one. The struct may be moved; release
- * exactly one copy of it, once. Holding a held view changes nothing.
+ * Costs shared memory while it lasts: one more segment, if the area comes round to this one; with #SPECULO_OPEN_UNTRUSTED only
+ * the copy that the view is. The struct may be moved; release exactly one copy of it, once. Holding a held view changes nothing.
  *
  * @param area   The reader's handle that the view came from; a snapshot's view: the handle that the snapshot came from.
  * @param chunk  A view that is still valid. Its opaque part is changed.
@@ -510,7 +520,8 @@ SPECULO_API void speculo_chunk_release(speculo_chunk *chunk) SPECULO_NOTHROW;
 /**
  * Takes a snapshot: the chunks that are live at the newest commit, held fixed.
  *
- * Costs no copy. Pins one segment until it is closed; expiry is judged at the moment of opening.
+ * Costs no copy. Pins one segment until it is closed; expiry is judged at the moment of opening. (With #SPECULO_OPEN_UNTRUSTED each
+ * view is a copy, which stays until the snapshot is closed.)
  *
  * @param area          Reader's handle.
  * @param ret_snapshot  On success: the snapshot, at its beginning; free it with speculo_snapshot_close().
@@ -526,7 +537,9 @@ SPECULO_API int speculo_snapshot_open(speculo_area *area, speculo_snapshot **ret
  *
  * @param snapshot   The snapshot.
  * @param ret_chunk  On 1: the view, valid until the snapshot is closed, unless held.
- * @return 1 delivered; 0 that was all; or: `-EBADMSG`, `-EINVAL`, `-ECHILD`.
+ * @return 1 delivered; 0 that was all; or: `-EBADMSG`, `-EINVAL`, `-ECHILD`. #SPECULO_OPEN_UNTRUSTED: `-EMSGSIZE`, once, for a
+ *         chunk that is larger than wanted; `-ENOMEM`; `-EAGAIN` after a long way without a live chunk, to be called again; or as
+ *         the system gave it.
  * @threads  One thread per snapshot.
  * @since    0.1
  */
@@ -539,7 +552,8 @@ SPECULO_API int speculo_snapshot_next(speculo_snapshot *snapshot, speculo_chunk 
  * @param key        The key.
  * @param key_size   Its bytes, 1..255.
  * @param ret_chunk  On 1: the view, valid until the snapshot is closed, unless held.
- * @return 1 found; 0 no chunk had the key; or: `-EBADMSG`, `-EINVAL`, `-ECHILD`.
+ * @return 1 found; 0 no chunk had the key; or: `-EBADMSG`, `-EINVAL`, `-ECHILD`. #SPECULO_OPEN_UNTRUSTED: `-EMSGSIZE` it is larger
+ *         than wanted; `-ENOMEM`; `-EAGAIN`; or as the system gave it.
  * @threads  One thread per snapshot.
  * @since    0.1
  */

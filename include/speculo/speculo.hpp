@@ -742,6 +742,7 @@ public:
     enum : std::uint32_t {
         at_start = SPECULO_OPEN_READ,       /**< The cursor starts at the beginning of the current segment. */
         at_end = SPECULO_OPEN_AT_END,       /**< It starts after the newest chunk. */
+        untrusted = SPECULO_OPEN_UNTRUSTED, /**< The writer may be hostile: everything is copied and checked. */
         no_cursor = SPECULO_OPEN_NO_CURSOR, /**< Keys and snapshots only. */
     };
 

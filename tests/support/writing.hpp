@@ -2,6 +2,7 @@
 // Short words for what tests of the writer's side do all the time, and a look inside a writer's handle.
 #pragma once
 
+#include <cstdlib>
 #include <cstring>
 #include <string>
 #include <utility>
@@ -68,16 +69,25 @@ private:
     speculo_area *area_ = nullptr;
 };
 
+// Every test of readers is run a second time with this set: then they trust the writer in nothing.
+inline bool are_readers_untrusting() {
+    static const bool is_set = std::getenv("SPECULO_TEST_UNTRUSTED");
+    return is_set;
+}
+inline uint32_t with_trust(uint32_t flags) {
+    return (flags & SPECULO_OPEN_WRITE) || !are_readers_untrusting() ? flags : flags | SPECULO_OPEN_UNTRUSTED;
+}
+
 inline int try_open(const AreaName &name, uint32_t flags, const speculo_area_options *options = nullptr) {
     speculo_area *area = nullptr;
-    int error = speculo_area_open(name.c_str(), flags, options, &area);
+    int error = speculo_area_open(name.c_str(), with_trust(flags), options, &area);
     speculo_area_close(area);
     return error;
 }
 
 inline Handle open_area(const AreaName &name, uint32_t flags, const speculo_area_options *options = nullptr) {
     speculo_area *area = nullptr;
-    int error = speculo_area_open(name.c_str(), flags, options, &area);
+    int error = speculo_area_open(name.c_str(), with_trust(flags), options, &area);
     EXPECT_EQ(error, 0) << speculo_strerror(error);
     return Handle(area);
 }
@@ -88,6 +98,13 @@ inline Handle make_area(const AreaName &name, const AreaOptions &options = {}) {
 inline Handle make_area(const AreaName &name, uint64_t capacity) { return make_area(name, AreaOptions(capacity)); }
 inline Handle open_writer(const AreaName &name) { return open_area(name, SPECULO_OPEN_WRITE); }
 inline Handle open_reader(const AreaName &name, uint32_t flags = 0) { return open_area(name, flags); }
+// Trusting in any case.
+inline Handle open_mapping_reader(const AreaName &name, uint32_t flags = 0) {
+    speculo_area *area = nullptr;
+    int error = speculo_area_open(name.c_str(), flags, nullptr, &area);
+    EXPECT_EQ(error, 0) << speculo_strerror(error);
+    return Handle(area);
+}
 
 inline core::Writer &inside(speculo_area *writer) { return *static_cast<core::Writer *>(writer); }
 

@@ -13,7 +13,7 @@ inline constexpr uint32_t create_flags = SPECULO_OPEN_WRITE | SPECULO_OPEN_CREAT
 
 inline int open_into(Stage &stage, Handle &handle, uint32_t flags, const speculo_area_options *options = nullptr) {
     speculo_area *area = nullptr;
-    int error = speculo_area_open(stage.name.c_str(), flags, options, &area);
+    int error = speculo_area_open(stage.name.c_str(), with_trust(flags), options, &area);
     if (error < 0) { EXPECT_EQ(area, nullptr); }
     handle = Handle(area);
     return error;

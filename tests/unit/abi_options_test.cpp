@@ -148,11 +148,11 @@ TEST_F(AbiOptions, only_sensible_flags_are_taken) {
     for (uint64_t bits = 0; bits < 64; ++bits) {
         uint32_t flags = uint32_t(bits);
         bool writes = flags & SPECULO_OPEN_WRITE, creates = flags & SPECULO_OPEN_CREATE;
-        bool excludes = flags & SPECULO_OPEN_EXCLUSIVE, is_unknown = flags & (1u << 4);
+        bool excludes = flags & SPECULO_OPEN_EXCLUSIVE, untrusted = flags & SPECULO_OPEN_UNTRUSTED;
         bool at_end = flags & SPECULO_OPEN_AT_END, no_cursor = flags & SPECULO_OPEN_NO_CURSOR;
-        bool is_sound =
-            writes ? !at_end && !no_cursor && (creates || !excludes) : !creates && !excludes && !(at_end && no_cursor);
-        EXPECT_EQ(open(flags), !is_sound || is_unknown ? -EINVAL : excludes ? -EEXIST : writes ? -EBUSY : 0) << bits;
+        bool is_sound = writes ? !at_end && !untrusted && !no_cursor && (creates || !excludes)
+                               : !creates && !excludes && !(at_end && no_cursor);
+        EXPECT_EQ(open(flags), !is_sound ? -EINVAL : excludes ? -EEXIST : writes ? -EBUSY : 0) << bits;
     }
     for (int bit = 6; bit < 32; ++bit) {
         EXPECT_EQ(open(1u << bit), -EINVAL) << bit;

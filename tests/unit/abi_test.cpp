@@ -130,7 +130,7 @@ TEST_F(Abi, close_gives_NULL) {
     ASSERT_EQ(CALL(speculo_snapshot_open(reader, &snapshot)), 0);
     EXPECT_EQ(speculo_snapshot_close(snapshot), nullptr);
     speculo_area *area = nullptr;
-    ASSERT_EQ(CALL(speculo_area_open(name.c_str(), 0, nullptr, &area)), 0);
+    ASSERT_EQ(CALL(speculo_area_open(name.c_str(), with_trust(0), nullptr, &area)), 0);
     EXPECT_EQ(speculo_area_close(area), nullptr);
 }
 

@@ -26,6 +26,9 @@ constexpr uint64_t capacity = 8 << 10;
 constexpr uint64_t most_chunks = 4 * (capacity + core::reserve_size) / core::place_size; // of all segments together
 constexpr uint64_t largest_file = 4 << 20;
 
+// Those who copy every word take ten times as long.
+uint64_t share_of(uint64_t rounds) { return are_readers_untrusting() ? rounds / 10 : rounds; }
+
 using Random = std::mt19937_64;
 
 // What a word may be made: near what it was, near what matters, or anything.
@@ -178,7 +181,7 @@ void use_reader(speculo_area *reader, bool has_cursor) {
 void read_everything(const AreaName &name) {
     for (uint32_t flags : {0u, SPECULO_OPEN_AT_END, SPECULO_OPEN_NO_CURSOR}) {
         speculo_area *reader = nullptr;
-        if (speculo_area_open(name.c_str(), flags, nullptr, &reader) < 0) { continue; }
+        if (speculo_area_open(name.c_str(), with_trust(flags), nullptr, &reader) < 0) { continue; }
         use_reader(reader, flags != SPECULO_OPEN_NO_CURSOR);
         speculo_area_close(reader);
     }
@@ -272,7 +275,7 @@ protected:
 
 TEST_F(Damage, P10_random_words_never_harm_a_reader) {
     Specimen specimen(name);
-    for (uint64_t seed = 1; seed <= 3000 && !HasFailure(); ++seed) { mutate(specimen, seed, false, read_everything); }
+    for (uint64_t seed = 1; seed <= share_of(3000) && !HasFailure(); ++seed) { mutate(specimen, seed, false, read_everything); }
     EXPECT_EQ(live_ids(name).empty(), false); // sound again
 }
 
@@ -283,7 +286,7 @@ TEST_F(Damage, P10_random_words_never_harm_a_writer) {
         write_something(area);
         read_everything(area);
     };
-    for (uint64_t seed = 1; seed <= 300 && !HasFailure(); ++seed) { mutate(specimen, seed, true, use); }
+    for (uint64_t seed = 1; seed <= share_of(300) && !HasFailure(); ++seed) { mutate(specimen, seed, true, use); }
     EXPECT_EQ(live_ids(name).empty(), false);
 }
 
@@ -293,7 +296,7 @@ TEST_F(Damage, P10_no_single_word_harms_a_reader) {
     for (const std::string &file : specimen.files()) {
         for (uint64_t index = 0; index < specimen.words(file) && !HasFailure(); ++index) {
             uint64_t was = specimen.word(file, index);
-            if (was == 0) { continue; }
+            if (was == 0 || (are_readers_untrusting() && index % 10 != 0)) { continue; }
             SCOPED_TRACE(file + " word " + std::to_string(index));
             specimen.damage(file, index, ~was);
             read_everything(name);

@@ -267,7 +267,7 @@ TEST_F(Info, P9_tells_what_the_system_refused) {
     Handle other = open_reader(name, SPECULO_OPEN_NO_CURSOR);
     compact_now(writer); // it has to enter a segment that it does not know
     faults.reset_counts();
-    faults.fail_from(Site::map, 1, ENOMEM);
+    faults.fail_from(are_readers_untrusting() ? Site::read_at : Site::map, 1, ENOMEM);
     EXPECT_EQ(try_info(other), -ENOMEM);
     faults.heal();
     EXPECT_EQ(try_info(other), 0);

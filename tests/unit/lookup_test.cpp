@@ -244,8 +244,10 @@ TEST_F(Lookup, ids_that_never_were_are_not_live) {
 
 // ---- cost -------------------------------------------------------------------------------------------------------------------
 
+// Of readers that map.
 class Cost : public Lookup {
 protected:
+    void SetUp() override { reader = open_mapping_reader(name); }
     uint64_t calls() const {
         uint64_t sum = 0;
         for (size_t i = 0; i < site_count; ++i) { sum += faults.calls(site_at(i)); }
@@ -289,7 +291,7 @@ TEST_F(Cost, deadlines_cost_a_look_at_the_coarse_clock) {
 }
 
 TEST_F(Cost, a_compaction_costs_the_next_look_up_once_and_lets_go_of_the_old_segment) {
-    Handle keys = open_reader(name, SPECULO_OPEN_NO_CURSOR);
+    Handle keys = open_mapping_reader(name, SPECULO_OPEN_NO_CURSOR);
     commit_key(writer, "k", "x");
     SegmentProbe first = current_segment(name);
     reader.close();
