@@ -12,9 +12,11 @@
 namespace speculo::os {
 
 #ifdef SPECULO_PORTABLE
-inline constexpr bool has_range_locks = false; // no segment is ever used again
+inline constexpr bool has_range_locks = false;  // no segment is ever used again
+inline constexpr bool sleeps_in_kernel = false; // sleep_on looks at the word itself
 #else
 inline constexpr bool has_range_locks = true;
+inline constexpr bool sleeps_in_kernel = true;
 #endif
 
 struct FileStatus {

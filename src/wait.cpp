@@ -172,11 +172,11 @@ bool pay_for_writer(const Reader &reader) {
 
 // Whoever was woken wakes some of the others.
 int sleep_and_pass_on(const Reader &reader, const BellWord &bell, uint32_t seen, uint64_t ns) {
-    const uint32_t *address = bell.word ? address_of(*bell.word) : nullptr;
-    int error = os::operations.sleep_on(address, seen, ns);
-    if (error == 0) { os::operations.wake(address, wake_at_once); }
+    bool is_there = bell.word && (os::sleeps_in_kernel || !reader.area.copier);
+    int error = is_there ? os::operations.sleep_on(address_of(*bell.word), seen, ns) : -EFAULT;
+    if (error == 0) { os::operations.wake(address_of(*bell.word), wake_at_once); }
     if (error != -EFAULT) { return error; }
-    // There is no such word any more, and nobody rings.
+    // There is no such word, or none any more, and nobody rings.
     return os::operations.sleep_on(&reader.waiting.nobodys, 0, ns < unheard_slice_ns ? ns : unheard_slice_ns);
 }
 

@@ -25,12 +25,14 @@
 #include <unistd.h>
 
 #include "payload.hpp"
+#include "trust.hpp"
 
 namespace {
 
 using speculo::test::check_payload;
 using speculo::test::fill_payload;
 using speculo::test::PayloadHead;
+using speculo::test::with_trust;
 
 // What a chunk's tag says. The value of a lasting chunk is its number among those; of a keyed one its version.
 enum Kind : uint32_t { lasting = 1, passing, keyed };
@@ -182,7 +184,9 @@ void open_readers(const Command &command) {
     uint32_t flags = command.has("at-end") ? SPECULO_OPEN_AT_END : command.has("no-cursor") ? SPECULO_OPEN_NO_CURSOR : 0;
     for (uint64_t i = 0; i < command.number(0); ++i) {
         Reader reader;
-        if (int error = speculo_area_open(name, flags, &options, &reader.area); error < 0) { return answer_error(error); }
+        if (int error = speculo_area_open(name, with_trust(flags), &options, &reader.area); error < 0) {
+            return answer_error(error);
+        }
         readers.push_back(reader);
     }
     answer("ok");

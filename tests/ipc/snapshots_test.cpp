@@ -87,7 +87,7 @@ int write_flat_out(const char *name, Report &report, bool with_removals) {
 class Reader {
 public:
     Reader(const char *name, Report &report, bool with_removals) : report_(report), with_removals_(with_removals) {
-        error_ = speculo_area_open(name, SPECULO_OPEN_NO_CURSOR, nullptr, &area_);
+        error_ = speculo_area_open(name, with_trust(SPECULO_OPEN_NO_CURSOR), nullptr, &area_);
     }
 
     // Exit status.

@@ -96,7 +96,9 @@ public:
 
     int follow(const char *name) {
         uint32_t flags = way_ == Way::key ? SPECULO_OPEN_NO_CURSOR : SPECULO_OPEN_READ;
-        if (int error = speculo_area_open(name, flags, nullptr, &area_); error != 0) { return seat_.complain("open", error); }
+        if (int error = speculo_area_open(name, with_trust(flags), nullptr, &area_); error != 0) {
+            return seat_.complain("open", error);
+        }
         if (way_ == Way::descriptor) { fd_ = speculo_area_get_fd(area_); }
         if (fd_ < 0) { return seat_.complain("get_fd", fd_); }
         seat_.is_ready = 1;

@@ -127,7 +127,7 @@ MUTANTS = [
     Mutant('frame-may-reach-beyond-the-object', 'src/frame.cpp',
            'if (frame.size > available - shape.payload) { return false; }', '', 'frame damage'),
     Mutant('bare-frame-may-reach-beyond-the-object', 'src/frame.hpp',
-           'return frame.length <= map.readable - place && frame.id != 0;', 'return frame.id != 0;', 'frame damage'),
+           'return frame.length <= source.readable - place && frame.id != 0;', 'return frame.id != 0;', 'frame damage'),
     Mutant('objects-of-others-are-believed', 'src/control.cpp',
            'if (!is_own && !trust.anyone && !(trust.has_other && status.uid == trust.other)) { return -EPERM; }', '(void)is_own;',
            'control planted owners'),
@@ -141,15 +141,15 @@ MUTANTS = [
 
     # ---- waiting ----
     Mutant('wake-up-is-not-passed-on', 'src/wait.cpp',
-           'if (error == 0) { os::operations.wake(address_of(word), wake_at_once); }', '', 'wait'),
+           'if (error == 0) { os::operations.wake(address_of(*bell.word), wake_at_once); }', '', 'wait'),
     Mutant('slices-are-a-hundred-times-as-long', 'src/wait.cpp', 'slice_ns = 250000000;', 'slice_ns = 25000000000;', 'sleepers wait'),
     Mutant('sleeper-looks-a-hundred-times-as-often', 'src/wait.cpp',
            'deadline.left(is_heard || is_silent ? slice_ns : unheard_slice_ns)', 'deadline.left(unheard_slice_ns)', 'sleepers wait'),
     Mutant('descriptor-is-alarmed-a-hundred-times-as-often', 'src/wait.cpp',
            'if (is_heard) { return slice_ns; }', 'if (is_heard) { return unheard_slice_ns; }', 'sleepers wait'),
     Mutant('no-look-between-flag-and-sleep', 'src/wait.cpp',
-           'is_heard = pay_for_writer(reader);\n    }\n    if (int found = look(reader); found != 0) { return found; }',
-           'is_heard = pay_for_writer(reader);\n    }', 'wait'),
+           '&& pay_for_writer(reader);\n    }\n    if (int found = look(reader); found != 0) { return found; }',
+           '&& pay_for_writer(reader);\n    }', 'wait'),
     Mutant('end-is-told-before-the-last-chunks', 'src/wait.cpp',
            'if (int found = look(reader); found != 0) { return found; } // committed before it went', '', 'wait'),
     Mutant('end-is-told-for-ever', 'src/wait.cpp',
@@ -163,6 +163,43 @@ MUTANTS = [
            'ring_all(writer.area, writer.ringer); // the one before', '// the one before', 'wait'),
     Mutant('reader-that-leaves-tells-nobody', 'src/cursor.cpp',
            'attachment_leave(*segment);\n    tell_writer_of_room(reader);', 'attachment_leave(*segment);', 'wait'),
+
+    # ---- readers that trust nobody ----
+    Mutant('half-a-copy-is-taken-for-all', 'src/os.cpp',
+           'if (count <= 0) { return count < 0 ? count : -ENODATA; }', 'if (count <= 0) { return count; }', 'os copies'),
+    Mutant('error-of-a-copy-is-forgotten', 'src/copier.hpp',
+           'int finish(int result) const { return error_ != 0 ? error_ : result; }', 'int finish(int result) const { return result; }',
+           'copies faults_untrusted'),
+    Mutant('word-counts-though-two-copies-differ', 'src/copier.hpp', 'if (word == before) { return word; }', 'return word;', 'copies'),
+    Mutant('growing-word-counts-though-torn', 'src/copier.cpp',
+           'if (all_but_lowest(before) == all_but_lowest(after)) { return now; }', 'return now;', 'copies'),
+    Mutant('what-was-copied-before-the-end-is-judged-by-it', 'src/copier.cpp',
+           'if (fd == fd_ && place <= known_) { return; }\n    forget();', 'if (fd == fd_ && place <= known_) { return; }',
+           'copies lookup_untrusted'),
+    Mutant('frame-is-taken-from-the-first-copy', 'src/copier.hpp',
+           'const std::byte *second = bytes(fd, offset, sizeof(T), limit);',
+           'const std::byte *second = bytes(fd, offset, sizeof(T), limit);\n            copy_bytes(second_, first_, sizeof second_);', 'copies'),
+    Mutant('version-before-is-copied-first', 'src/segment_file.hpp',
+           'uint32_t newest = copier_.load_growing(fd_, low);\n        return newest < end ? newest : copier_.load_growing(fd_, high);',
+           'uint32_t before = copier_.load_growing(fd_, high), newest = copier_.load_growing(fd_, low);\n'
+           '        return newest < end ? newest : before;', 'copies'),
+    Mutant('end-is-found-though-nothing-could-be-read', 'src/frame.cpp',
+           'if (int error = source.error(); error < 0) { return error; } // the zero word was none', '', 'copies faults_untrusted'),
+    Mutant('chunk-of-any-size-is-copied', 'src/copies.cpp', 'frame.size > file.largest() ||', '', 'copies'),
+    Mutant('copy-that-is-held-is-used-again', 'src/copies.cpp', 'copy->users.is_one() && ', '', 'copies'),
+    Mutant('call-copies-without-an-end', 'src/copier.cpp', 'if (reads_left_ == 0) { fail(-EAGAIN); }', '', 'copies'),
+    Mutant('copied-header-is-not-checked', 'src/pins.cpp',
+           'error = segment_validate(area, header, status.size, attachment.slot, entry, map.geometry);\n    if (error < 0) { return error; }\n'
+           '    map.readable', 'segment_validate(area, header, status.size, attachment.slot, entry, map.geometry);\n    map.readable',
+           'damage_untrusted planted_untrusted chain_untrusted'),
+    Mutant('flag-is-written-though-it-is-set', 'src/wait.cpp', 'return load(reader, flag) != 0 || os::', 'return os::',
+           'wait_untrusted'),
+    Mutant('draining-comes-before-the-asking', 'src/wait.cpp',
+           'bool is_heard = found == 0 && ask_to_be_told(reader);\n'
+           '    // Behind the asking, which may make it readable itself. With something to read it had better stay so.\n'
+           '    if (found != 1 && waiting.has_watch) { os::operations.watch_drain(&waiting.watch); }\n',
+           'if (found != 1 && waiting.has_watch) { os::operations.watch_drain(&waiting.watch); }\n'
+           '    bool is_heard = found == 0 && ask_to_be_told(reader);\n', 'wait_untrusted'),
 
     # ---- the system ----
     Mutant('segments-stay-mapped', 'src/pins.cpp',

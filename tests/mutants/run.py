@@ -5,6 +5,7 @@ usage: run.py TREE BUILD [NAME...]
 
 TREE is a copy of the checkout that may be written to, BUILD its configured build folder. Ends with "N passed, N failed"."""
 
+import os
 import pathlib
 import shutil
 import subprocess
@@ -16,7 +17,11 @@ from mutants import MUTANTS
 TIME_LIMIT = 120  # seconds; a test that hangs has noticed too
 
 
+UNTRUSTED = '_untrusted'  # the program with readers that trust nobody
+
+
 def program(tree, name):
+    name = name.removesuffix(UNTRUSTED)
     for suite in ('unit', 'ipc', 'step'):
         if (tree / 'tests' / suite / f'{name}_test.cpp').exists():
             return f'tests/{suite}/{name}_test'
@@ -41,9 +46,10 @@ def clean_up(pid):
             left.unlink(missing_ok=True)
 
 
-def run(command):
+def run(command, settings):
     """Exit status, None if it hung, and output."""
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, errors='replace') as process:
+    with subprocess.Popen(command, env=os.environ | settings, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+                          errors='replace') as process:
         try:
             output, _ = process.communicate(timeout=TIME_LIMIT)
             return process.returncode, output
@@ -54,14 +60,15 @@ def run(command):
             clean_up(process.pid)
 
 
-def kill(build, killers):
+def kill(tree, build, killers):
     """What noticed, or None."""
     for killer in killers:
-        status, output = run([build / killer, '--gtest_fail_fast'])
+        settings = {'SPECULO_TEST_UNTRUSTED': '1'} if killer.endswith(UNTRUSTED) else {}
+        status, output = run([build / program(tree, killer), '--gtest_fail_fast'], settings)
         if status is None:
             return f'{killer}: it hung'
         if status != 0:
-            return f'{pathlib.Path(killer).name}: {first_failure(output)}'
+            return f'{killer}: {first_failure(output)}'
     return None
 
 
@@ -71,13 +78,13 @@ def try_one(mutant, tree, build):
     text = path.read_text()
     if text.count(mutant.old) != 1:
         return False, f'its text occurs {text.count(mutant.old)} times in {mutant.file}'
-    killers = [program(tree, name) for name in mutant.killers.split()]
+    killers = mutant.killers.split()
     path.write_text(text.replace(mutant.old, mutant.new))
     try:
-        compiled = compile_all(build, [*killers, 'tests/ipc/peer'])
+        compiled = compile_all(build, [*(program(tree, killer) for killer in killers), 'tests/ipc/peer'])
         if compiled.returncode != 0:
             return False, 'it does not compile:\n' + '\n'.join(line for line in compiled.stdout.splitlines() if 'error' in line)
-        killer = kill(build, killers)
+        killer = kill(tree, build, killers)
     finally:
         path.write_text(text)
     return killer is not None, killer or f'nobody noticed ({mutant.killers})'

@@ -11,6 +11,8 @@
 #include <speculo/speculo.h>
 #include <unistd.h>
 
+#include "trust.hpp"
+
 namespace speculo::test {
 
 // Where areas whose name has no path live.

@@ -2,7 +2,6 @@
 // Short words for what tests of the writer's side do all the time, and a look inside a writer's handle.
 #pragma once
 
-#include <cstdlib>
 #include <cstring>
 #include <string>
 #include <utility>
@@ -68,15 +67,6 @@ public:
 private:
     speculo_area *area_ = nullptr;
 };
-
-// Every test of readers is run a second time with this set: then they trust the writer in nothing.
-inline bool are_readers_untrusting() {
-    static const bool is_set = std::getenv("SPECULO_TEST_UNTRUSTED");
-    return is_set;
-}
-inline uint32_t with_trust(uint32_t flags) {
-    return (flags & SPECULO_OPEN_WRITE) || !are_readers_untrusting() ? flags : flags | SPECULO_OPEN_UNTRUSTED;
-}
 
 inline int try_open(const AreaName &name, uint32_t flags, const speculo_area_options *options = nullptr) {
     speculo_area *area = nullptr;

@@ -285,6 +285,25 @@ TEST_P(Os, space_is_really_there) {
     EXPECT_EQ(OS(allocate_space(-1, 0, 4096)), -EBADF);
 }
 
+TEST_P(Os, copies_are_whole_or_an_error) {
+    int fd = OS(create(directory_, "a"));
+    std::string text(5000, 'x');
+    text[4999] = 'y';
+    EXPECT_EQ(OS(write_at(fd, 3, text.data(), text.size())), 0);
+    std::string copy(5003, '?');
+    EXPECT_EQ(OS(read_at(fd, 0, copy.data(), copy.size())), 0);
+    EXPECT_EQ(copy, std::string(3, '\0') + text);
+    EXPECT_EQ(OS(read_at(fd, 5002, copy.data(), 1)), 0);
+    EXPECT_EQ(copy[0], 'y');
+    EXPECT_EQ(OS(read_at(fd, 5002, copy.data(), 2)), -ENODATA); // one of the two
+    EXPECT_EQ(OS(read_at(fd, 5003, copy.data(), 1)), -ENODATA);
+    EXPECT_EQ(OS(read_at(fd, uint64_t(1) << 40, copy.data(), 1)), -ENODATA);
+    EXPECT_EQ(OS(read_at(fd, 9999, copy.data(), 0)), 0);
+    OS_VOID(close(fd));
+    EXPECT_EQ(OS(read_at(-1, 0, copy.data(), 1)), -EBADF);
+    EXPECT_EQ(OS(write_at(-1, 0, copy.data(), 1)), -EBADF);
+}
+
 // A profiler's timer must not keep a large allocation from ever ending.
 TEST_P(Os, space_is_given_though_signals_keep_coming) {
     int status = run_in_child([&] {

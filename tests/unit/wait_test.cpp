@@ -448,6 +448,19 @@ TEST_F(Descriptor, P12_edge_triggered_watch_is_told_of_each_commit) {
     close(loop);
 }
 
+// Else two of them would wake each other for ever.
+TEST_F(Descriptor, is_not_readable_because_another_reader_asks) {
+    Handle other = open_reader(name_);
+    int fd = speculo_area_get_fd(other);
+    ASSERT_GE(fd, 0);
+    for (int i = 0; i < 3; ++i) {
+        EXPECT_EQ(speculo_area_dispatch(reader_), 0);
+        EXPECT_EQ(speculo_area_dispatch(other), 0);
+        EXPECT_FALSE(is_readable(fd_));
+        EXPECT_FALSE(is_readable(fd));
+    }
+}
+
 TEST_F(Descriptor, stays_readable_until_a_dispatch_gives_0) {
     ASSERT_EQ(speculo_area_dispatch(reader_), 0);
     commit_chunk(writer_, "a");
