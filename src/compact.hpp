@@ -90,7 +90,7 @@ bool compact_has_room(Writer &writer);
 // Publishes END in a retired segment: readers go on in the segment of `generation` in `slot`.
 void publish_end(const SegmentMap &map, uint32_t place, uint64_t generation, uint32_t slot, uint32_t incarnation);
 
-// ---- copy.cpp ----
+// ---- compact_copy.cpp ----
 
 // Forgets what was copied before, and judges anew what is wanted. `is_whole`: also what the commit in progress supersedes, with a
 // chunk that supersedes `supersedes`.
@@ -115,7 +115,7 @@ bool has_superseders(const Writer &writer, uint64_t supersedes);
 // through it that the later one supersedes the earlier: it has to come along, transient or expired as it may be.
 bool copy_misses_something(const Writer &writer, uint64_t supersedes);
 
-// ---- next_segment.cpp ----
+// ---- compact_choice.cpp ----
 
 // What has to go along: exactly, or at most.
 struct Survey {
