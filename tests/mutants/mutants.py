@@ -230,16 +230,16 @@ MUTANTS = [
            'before < first_of(writer) ? before : previous_version(versions);', 'before;', 'step'),
     Mutant('end-comes-before-current', 'src/compact.cpp',
            'publish_segment(writer, copy, old.generation + 1);\n'
-           '    publish_end(old.map, writer.committed, copy.segment.generation, copy.segment.slot, copy.segment.incarnation);',
-           'publish_end(old.map, writer.committed, old.generation + 1, copy.segment.slot, copy.segment.incarnation);\n'
+           '    publish_end(old.map, writer.committed, copy.segment->generation, copy.segment->slot, copy.segment->incarnation);',
+           'publish_end(old.map, writer.committed, old.generation + 1, copy.segment->slot, copy.segment->incarnation);\n'
            '    publish_segment(writer, copy, old.generation + 1);', 'step'),
     Mutant('current-comes-before-the-generation', 'src/compact.cpp',
-           'publish_generation(header.generation, generation);\n'
-           '    publish_current(writer.area.control->current, pack_current(generation, copy.segment.slot));',
-           'publish_current(writer.area.control->current, pack_current(generation, copy.segment.slot));\n'
-           '    publish_generation(header.generation, generation);', 'step'),
+           'publish_generation(map.header().generation, generation);\n'
+           '    publish_current(writer.area.control->current, pack_current(generation, copy.segment->slot));',
+           'publish_current(writer.area.control->current, pack_current(generation, copy.segment->slot));\n'
+           '    publish_generation(map.header().generation, generation);', 'step'),
     Mutant('ids-of-pending-chunks-are-spent-by-a-compaction', 'src/compact.cpp',
-           'put(header.next_id, writer.first_id);', 'put(header.next_id, writer.next_id);', 'step'),
+           'put(map.header().next_id, writer.first_id);', 'put(map.header().next_id, writer.next_id);', 'step'),
     Mutant('first-segment-is-current-before-it-is-complete', 'src/takeover.cpp',
            'put(header.next_id, next_id);\n    publish_generation(header.generation, generation);\n'
            '    publish_current(control.current, pack_current(generation, slot));',
