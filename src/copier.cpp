@@ -70,7 +70,7 @@ void Copier::fill(int fd, uint64_t offset, uint64_t limit) {
     copy(fd, offset, second_, size);
     for (size_t i = size; i < most_at_once; ++i) { first_[i] = second_[i] = std::byte{}; }
     begin_ = offset;
-    end_ = offset + (size < most_at_once ? most_at_once : size);
+    end_ = offset + size; // the zeros behind it are for now: the object may grow
     is_ahead_ = true;
 }
 

@@ -241,6 +241,19 @@ bool ask_to_be_told(Reader &reader) {
     return announce(reader, {&bell.page->watchers, bell.fd, offsetof(BellPage, watchers)}) && pay_for_writer(reader);
 }
 
+// The asking may make the descriptor readable, so it comes first. But then a ring may be drained that cleared the flag, and was for
+// a chunk that is read already: the flag has to be there still.
+bool ask_and_drain(Reader &reader) {
+    constexpr int tries = 4;
+    const Bell &bell = reader.waiting.bell;
+    for (int i = 0; i < tries; ++i) {
+        bool is_heard = ask_to_be_told(reader);
+        if (reader.waiting.has_watch) { os::operations.watch_drain(&reader.waiting.watch); }
+        if (!is_heard || load(reader, {&bell.page->watchers, bell.fd, offsetof(BellPage, watchers)}) != 0) { return is_heard; }
+    }
+    return false; // rung at all the time: as if nobody had heard
+}
+
 // When the descriptor becomes readable by itself. `word`: the bell's, from before the look.
 uint64_t next_alarm(Waiting &waiting, int found, bool is_heard, uint32_t word) {
     if (found == 1) { return 0; }
@@ -309,10 +322,13 @@ int reader_dispatch(Reader &reader) {
     Waiting &waiting = reader.waiting;
     uint32_t word = load(reader, word_to_sleep_on(reader));
     int found = look(reader);
-    bool is_heard = found == 0 && ask_to_be_told(reader);
-    // Behind the asking, which may make it readable itself. With something to read it had better stay so.
-    if (found != 1 && waiting.has_watch) { os::operations.watch_drain(&waiting.watch); }
-    if (found == 0) { found = look(reader); }
+    bool is_heard = false;
+    if (found == 0) {
+        is_heard = ask_and_drain(reader);
+        found = look(reader);
+    } else if (found < 0 && waiting.has_watch) { // with something to read it had better stay readable
+        os::operations.watch_drain(&waiting.watch);
+    }
     if (found == 0) { found = look_for_end(reader); }
     if (!waiting.has_watch) { return found; }
     int error = os::operations.watch_alarm(&waiting.watch, next_alarm(waiting, found, is_heard, word));

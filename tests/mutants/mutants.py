@@ -256,4 +256,9 @@ MUTANTS = [
            '    if (error == 0 && boot != Boot::same) { error = control_end_recovery(area); }',
            'if (error == 0 && boot != Boot::same) { error = control_end_recovery(area); }\n'
            '    if (error == 0 && boot == Boot::clean) { error = end_deadlines(writer); }', 'step'),
+    Mutant('zeros-of-a-window-stay-when-the-object-grows', 'src/copier.cpp',
+           'end_ = offset + size; //', 'end_ = offset + (size < most_at_once ? most_at_once : size); //', 'copies'),
+    Mutant('late-ring-is-drained-unheard', 'src/wait.cpp',
+           'if (!is_heard || load(reader, {&bell.page->watchers, bell.fd, offsetof(BellPage, watchers)}) != 0) { return is_heard; }',
+           'if (bell.fd != -2) { return is_heard; }', 'wait'),
 ]

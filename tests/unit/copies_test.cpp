@@ -435,6 +435,20 @@ TEST_F(Copies, P10_objects_that_are_cut_short_under_a_reader_are_no_signal) {
     }
 }
 
+// The reader has seen so far and no further, and that is where the next frame's fields begin.
+TEST_F(Copies, a_frame_that_goes_on_in_new_memory_is_read_whole) {
+    AreaName other;
+    Handle second = make_area(other, uint64_t(1) << 20);
+    commit_key(second, "first", "1");
+    Handle reader = open_untrusted(other, SPECULO_OPEN_NO_CURSOR);
+    EXPECT_EQ(value_of(reader, "first"), "1");
+    uint32_t seen = static_cast<core::Reader *>(static_cast<speculo_area *>(reader))->key_segment->map.readable;
+    commit_chunk(second, std::string((seen - 1 - inside(second).tail - 1) * core::place_size, 'x'));
+    ASSERT_EQ(inside(second).tail, seen - 1);
+    commit_key(second, "second", "2");
+    EXPECT_EQ(value_of(reader, "second"), "2");
+}
+
 // ---- how long it may take ---------------------------------------------------------------------------------------------------------
 
 // A segment full of dead frames, of the smallest size: the call ends, says so, and the next one goes on.

@@ -486,6 +486,24 @@ TEST_F(Descriptor, commit_before_the_dispatch_is_not_forgotten) {
     EXPECT_TRUE(becomes_readable());
 }
 
+// The ring of a commit that was read already comes while the reader asks for the next one.
+TEST_F(Descriptor, P12_a_late_ring_does_not_silence_the_next) {
+    if (!os::has_range_locks) { return; } // rings for nobody
+    EXPECT_EQ(speculo_area_dispatch(reader_), 0);
+    commit_chunk(writer_, "a");
+    EXPECT_EQ(ids_of(read_all(reader_)), (Ids{1}));
+    auto &writer = *static_cast<core::Writer *>(static_cast<speculo_area *>(writer_));
+    bool was_late = false;
+    Before::barrier([&] {
+        was_late = true;
+        core::ring_if_asked(writer.area, writer.ringer);
+    });
+    EXPECT_EQ(speculo_area_dispatch(reader_), 0);
+    EXPECT_TRUE(was_late);
+    commit_chunk(writer_, "b");
+    EXPECT_TRUE(is_readable(fd_));
+}
+
 TEST_F(Descriptor, writer_tells_it_only_when_asked) {
     EXPECT_EQ(speculo_area_dispatch(reader_), 0);
     Faults faults;
