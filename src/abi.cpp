@@ -108,12 +108,12 @@ int check_chunk_options(const speculo_chunk_options &options) {
     return is_power_of_two && options.alignment <= core::max_alignment ? 0 : -EINVAL;
 }
 
-// Whether the options are sound without a further look, and ask for flags, a tag and a time to live at most.
+// Whether all but the key is sound without a further look, and there is neither alignment nor predecessor.
 bool is_plain(const speculo_chunk_options &options) {
     uint64_t odd = options.struct_size ^ sizeof options;
     for (uint64_t word : options.reserved) { odd |= word; }
     odd |= (options.flags & ~uint32_t(SPECULO_CHUNK_TRANSIENT)) | options.alignment | options.reserved32;
-    return (odd | options.key_size | options.supersedes | reinterpret_cast<uintptr_t>(options.key)) == 0;
+    return (odd | options.supersedes) == 0;
 }
 
 // Apart from the short ways, so that those do without its registers.
@@ -187,8 +187,11 @@ int speculo_chunk_alloc(speculo_area *area, size_t size, const speculo_chunk_opt
     if (!ret_data) { return -EINVAL; }
     core::Writer &writer = writer_of(area);
     if (!options) { return core::writer_alloc_bare(writer, size, 0, ret_data, ret_id); }
-    if (!is_plain(*options)) { return alloc_checked(writer, size, *options, ret_data, ret_id); }
-    bool is_bare = (options->ttl_ns | options->tag) == 0;
+    bool has_key = is_key(options->key, options->key_size);
+    bool is_bare = (options->ttl_ns | options->tag | options->key_size | reinterpret_cast<uintptr_t>(options->key)) == 0;
+    if (!is_plain(*options) || (!has_key && (options->key || options->key_size != 0))) {
+        return alloc_checked(writer, size, *options, ret_data, ret_id);
+    }
     return is_bare ? core::writer_alloc_bare(writer, size, options->flags, ret_data, ret_id)
                    : core::writer_alloc_plain(writer, size, *options, ret_data, ret_id);
 }

@@ -77,11 +77,8 @@ void obsolete(Writer &writer, const Pending &pending) {
 // Makes the pending frame the newest version of its key, and the one before superseded.
 void enter_key(Writer &writer, const Pending &pending) {
     const SegmentMap &map = writer.current->map;
-    const std::byte *bytes = nullptr;
-    uint32_t size = 0;
-    read_key_of(map, pending.place, bytes, size);
     // Pending frames count: a key's later version in a commit finds the earlier one. alloc has seen to it that a slot is free.
-    KeySearch search = key_search(map, pending.place, Key{bytes, size, pending.hash});
+    KeySearch search = key_search(map, pending.place, key_of(pending));
     uint32_t before = 0;
     if (search.found) {
         uint64_t versions = peek(search.slot->versions);
@@ -93,7 +90,7 @@ void enter_key(Writer &writer, const Pending &pending) {
         key_claim(*search.slot, pending.hash, pending.place);
         ++writer.keys;
     }
-    put_field(map.bytes(pending.place), frame_shape(pending.flags, size, false).link, before);
+    put_field(map.bytes(pending.place), frame_shape(pending.flags, 0, false).link, before);
 }
 
 // Key slots and successor words. Obsoleting comes last: it only ends what has no successor in this commit.

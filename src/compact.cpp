@@ -218,7 +218,7 @@ void compact_plan(Writer &writer) {
 void compact_ahead(Writer &writer, const Room &request, uint64_t end) {
     uint64_t chunk_end = writer.current->map.geometry.chunk_end;
     Copy &copy = writer.copy;
-    if (end <= writer.share_place || end > chunk_end) { return; }
+    if (end > chunk_end) { return; }
     if (!copy.segment) { begin_ahead(writer, chunk_end - writer.tail, request); }
     if (!copy.segment) {
         uint64_t left = (chunk_end - end) / 2;

@@ -75,7 +75,7 @@ struct Copy {
 // failure nothing has changed.
 int compact(Writer &writer, const Room &request);
 
-// The request is to end at place `end`: does its share of the compaction to come, which it may begin.
+// The request is to end at place `end`, beyond share_place: does its share of the compaction to come, which it may begin.
 void compact_ahead(Writer &writer, const Room &request, uint64_t end);
 // The same for one that is to come early: begins now, and switches when everything is copied.
 void compact_early(Writer &writer, const Room &request);

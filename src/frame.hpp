@@ -13,7 +13,8 @@ struct FrameShape {
     uint32_t payload;
 };
 
-constexpr FrameShape frame_shape(uint32_t flags, uint32_t key_size, bool has_long_size) {
+// As far as the key, which is of one size for all of those flags.
+constexpr FrameShape shape_to_key(uint32_t flags) {
     FrameShape shape{};
     uint32_t offset = sizeof(FrameHeader);
     auto field = [&](bool present, uint32_t size) {
@@ -26,17 +27,34 @@ constexpr FrameShape frame_shape(uint32_t flags, uint32_t key_size, bool has_lon
     shape.link = field(flags & frame_key, 4);
     shape.alignment = field(flags & frame_aligned, 1);
     shape.key_size = field(flags & frame_key, 1);
-    shape.key = field(flags & frame_key, key_size);
+    shape.key = offset;
+    return shape;
+}
+
+inline constexpr uint32_t frame_field_flags = frame_expiry | frame_tag | frame_key | frame_aligned;
+
+struct ShapesToKey {
+    FrameShape of[frame_field_flags + 1];
+};
+constexpr ShapesToKey make_shapes() {
+    ShapesToKey shapes{};
+    for (uint32_t flags = 0; flags <= frame_field_flags; ++flags) { shapes.of[flags] = shape_to_key(flags); }
+    return shapes;
+}
+inline constexpr ShapesToKey shapes_to_key = make_shapes();
+
+constexpr FrameShape frame_shape(uint32_t flags, uint32_t key_size, bool has_long_size) {
+    FrameShape shape = shapes_to_key.of[flags & frame_field_flags];
+    uint32_t offset = shape.key + (flags & frame_key ? key_size : 0);
     if (has_long_size) { offset = uint32_t(align_up(offset, 8)); }
-    shape.size = field(has_long_size, 8);
+    shape.size = offset;
+    if (has_long_size) { offset += 8; }
     shape.payload = uint32_t(align_up(offset, place_size));
     return shape;
 }
 
 // The flags that ask for fields; control frames have none.
-constexpr uint32_t field_flags(uint32_t flags) {
-    return flags & frame_control ? 0 : flags & (frame_expiry | frame_tag | frame_key | frame_aligned);
-}
+constexpr uint32_t field_flags(uint32_t flags) { return flags & frame_control ? 0 : flags & frame_field_flags; }
 
 constexpr bool needs_long_size(uint64_t size) { return size >= size_follows - 1; }
 constexpr uint32_t commit_word(uint64_t size) { return needs_long_size(size) ? size_follows : uint32_t(size + 1); }

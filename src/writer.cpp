@@ -53,10 +53,6 @@ const Pending *find_pending_key(const Writer &writer, const Key &key) {
 // Whether a key has its slot in the table already.
 bool has_slot(const Writer &writer, const Key &key) { return key_search(writer.current->map, writer.committed, key).found; }
 
-Key key_of(const Pending &pending) {
-    return {pending.bytes + frame_shape(pending.flags, 0, false).key, pending.key_size, pending.hash};
-}
-
 // How many slots the commit needs at most.
 uint64_t count_new_keys(const Writer &writer) {
     uint64_t count = 0;
@@ -67,16 +63,18 @@ uint64_t count_new_keys(const Writer &writer) {
     return count;
 }
 
+// Whether the key table has room for one more key, as if all that are pending were new.
+bool has_free_slot(const Writer &writer) {
+    return !key_table_is_full(writer.current->map.geometry.table_slots, writer.keys + writer.pending_slots + 1);
+}
+
 // Keys are counted as new while there is room for as many; only then it is found out which of them are.
 bool needs_larger_table(Writer &writer, const Request &request) {
-    auto is_full = [&] {
-        return key_table_is_full(writer.current->map.geometry.table_slots, writer.keys + writer.pending_slots + 1);
-    };
-    if (!needs_slot(request) || !is_full()) { return false; }
+    if (!needs_slot(request) || has_free_slot(writer)) { return false; }
     Key key{static_cast<const std::byte *>(request.key), request.pending.key_size, request.pending.hash};
     if (has_slot(writer, key) || find_pending_key(writer, key)) { return false; }
     writer.pending_slots = count_new_keys(writer);
-    return is_full();
+    return !has_free_slot(writer);
 }
 
 // Whether enough is dead to compact before the segment is full.
@@ -99,9 +97,12 @@ int find_room(Writer &writer, const Request &request) {
     if (needs_larger_table(writer, request)) {
         if (int error = compact_for(writer, request); error < 0) { return error; }
     }
-    compact_ahead(writer, room_for(request), end_at(request, writer.tail));
-    if (compact_is_due(writer)) { compact_for(writer, request); } // if it cannot be, there is still room here
     uint64_t end = end_at(request, writer.tail);
+    if (end > writer.share_place) {
+        compact_ahead(writer, room_for(request), end);
+        if (compact_is_due(writer)) { compact_for(writer, request); } // if it cannot be, there is still room here
+        end = end_at(request, writer.tail);
+    }
     if (end <= writer.current->soft_end()) { return 0; }
     if (end <= writer.current->map.geometry.chunk_end) {
         int error = segment_extend(*writer.current, end);
@@ -228,8 +229,8 @@ bool is_easy(const Writer &writer, uint64_t length) {
     return writer.tail + length <= writer.easy_end && writer.pending_count < writer.pending_room && writer.next_id <= max_id;
 }
 
-// Lays the header at the tail, notes the frame for the commit, and returns its payload.
-inline void *append_easily(Writer &writer, uint64_t size, uint64_t length, uint32_t flags, uint32_t payload, uint64_t *ret_id) {
+// Lays the header at the tail, and notes the frame for the commit.
+inline Pending &append_easily(Writer &writer, uint64_t size, uint64_t length, uint32_t flags, uint64_t *ret_id) {
     uint32_t place = writer.tail;
     uint64_t id = writer.next_id;
     std::byte *bytes = writer.current->map.bytes(place);
@@ -247,7 +248,7 @@ inline void *append_easily(Writer &writer, uint64_t size, uint64_t length, uint3
     auto &header = *reinterpret_cast<FrameHeader *>(bytes);
     put(header.successor, 0u);
     put(header.id_flags, pack_id(id, flags));
-    return bytes + payload;
+    return pending;
 }
 
 constexpr uint32_t transient_flag(uint32_t chunk_flags) {
@@ -268,25 +269,34 @@ int writer_alloc_bare(Writer &writer, uint64_t size, uint32_t flags, void **ret_
     if (__builtin_expect(size >= default_capacity || !is_easy(writer, length), 0)) {
         return alloc_bare_with_ado(writer, size, flags, ret_data, ret_id);
     }
-    *ret_data = append_easily(writer, size, length, transient_flag(flags), sizeof(FrameHeader), ret_id);
+    *ret_data = append_easily(writer, size, length, transient_flag(flags), ret_id).bytes + sizeof(FrameHeader);
     return 0;
 }
 
 int writer_alloc_plain(Writer &writer, uint64_t size, const speculo_chunk_options &options, void **ret_data, uint64_t *ret_id) {
-    constexpr FrameShape both = frame_shape(frame_expiry | frame_tag, 0, false), tagged = frame_shape(frame_tag, 0, false);
-    static_assert(both.payload == tagged.payload && both.payload == frame_shape(frame_expiry, 0, false).payload);
-    uint64_t length = frame_length(both.payload, size);
-    bool is_common = size < default_capacity && is_easy(writer, length) && (options.ttl_ns == 0 || writer.clock.known);
+    uint32_t fields = (options.ttl_ns ? uint32_t(frame_expiry) : 0) | (options.tag ? uint32_t(frame_tag) : 0) |
+                      (options.key ? uint32_t(frame_key) : 0);
+    FrameShape shape = frame_shape(fields, uint32_t(options.key_size), false);
+    uint64_t length = frame_length(shape.payload, size);
+    bool is_common = size < default_capacity && is_easy(writer, length) && (options.key == nullptr || has_free_slot(writer)) &&
+                     (options.ttl_ns == 0 || writer.clock.known);
     uint64_t expires = is_common && options.ttl_ns != 0 ? clock_deadline(writer.clock, options.ttl_ns) : 0;
-    if (!is_common || (expires | options.tag) == 0) { return writer_alloc(writer, size, options, ret_data, ret_id); }
-    uint32_t flags = transient_flag(options.flags);
-    if (expires != 0) { flags |= frame_expiry; }
-    if (options.tag != 0) { flags |= frame_tag; }
-    auto *data = static_cast<std::byte *>(append_easily(writer, size, length, flags, both.payload, ret_id));
-    std::byte *bytes = data - both.payload;
-    if (expires != 0) { put_field(bytes, both.expiry, expires); }
-    if (options.tag != 0) { put_field(bytes, expires ? both.tag : tagged.tag, options.tag); }
-    *ret_data = data;
+    if (!is_common || (options.ttl_ns != 0 && expires == 0)) { return writer_alloc(writer, size, options, ret_data, ret_id); }
+    uint32_t flags = fields | transient_flag(options.flags);
+    Pending &pending = append_easily(writer, size, length, flags, ret_id);
+    std::byte *bytes = pending.bytes;
+    if (expires != 0) { put_field(bytes, shape.expiry, expires); }
+    if (options.tag != 0) { put_field(bytes, shape.tag, options.tag); }
+    if (options.key) {
+        put_field(bytes, shape.key_size, uint8_t(options.key_size));
+        copy_bytes(bytes + shape.key, options.key, options.key_size);
+        pending.key_size = uint32_t(options.key_size);
+        pending.hash = key_hash(hash_seed(writer), options.key, options.key_size);
+        ++writer.pending_keys;
+        ++writer.pending_slots;
+        writer.has_words = true;
+    }
+    *ret_data = bytes + shape.payload;
     return 0;
 }
 

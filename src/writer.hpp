@@ -86,7 +86,7 @@ void unlink_leftovers(const Area &area);
 
 int writer_alloc(Writer &writer, uint64_t size, const speculo_chunk_options &options, void **ret_data, uint64_t *ret_id);
 
-// The same for a chunk without key, alignment and predecessor.
+// The same for a chunk without alignment and predecessor.
 int writer_alloc_plain(Writer &writer, uint64_t size, const speculo_chunk_options &options, void **ret_data, uint64_t *ret_id);
 // The same for one that has no fields at all. `flags`: SPECULO_CHUNK_TRANSIENT or 0.
 int writer_alloc_bare(Writer &writer, uint64_t size, uint32_t flags, void **ret_data, uint64_t *ret_id);
@@ -98,6 +98,11 @@ void writer_rollback(Writer &writer);
 // ---- commit.cpp ----
 
 void writer_commit(Writer &writer);
+
+// The key of a pending frame that has one.
+inline Key key_of(const Pending &pending) {
+    return {pending.bytes + frame_shape(pending.flags, 0, false).key, pending.key_size, pending.hash};
+}
 
 // Lays the header and the fields of a pending frame, all but the link.
 void lay_frame(const SegmentMap &map, const Pending &pending, const void *key, uint32_t tag, uint64_t expires);
