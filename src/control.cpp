@@ -22,7 +22,7 @@ int check_object(const os::FileStatus &status, const Trust &trust) {
 }
 
 int check_page(const ControlPage &page, os::Access access) {
-    uint64_t magic = observe_magic(page.magic);
+    uint64_t magic = peek(page.magic);
     if (magic == __builtin_bswap64(control_magic)) { return -EPROTONOSUPPORT; }
     if (magic != control_magic) { return -EBADMSG; }
     if (peek(page.version) != format_version || peek(page.incompatible) != 0) { return -EPROTONOSUPPORT; }
@@ -94,7 +94,7 @@ void fill_page(ControlPage &page, const Choices &choices, const uint64_t area_id
     put(page.compact_percent, choices.compact_percent);
     put(page.segments, choices.segments);
     put(page.flags, choices.flags);
-    publish_magic(page.magic, control_magic);
+    put(page.magic, control_magic);
 }
 
 uint32_t load_word(const Area &area, const Shared<uint32_t> &word, uint64_t offset) {

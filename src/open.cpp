@@ -111,7 +111,7 @@ void mark_as_removed(const Place &place, bool is_removed) {
     bool is_whole = os::operations.status(fd, &status) == 0 && status.regular && status.size >= page_size;
     if (is_whole && os::operations.map(fd, page_size, os::Access::read_write, &address) == 0) {
         auto &page = *static_cast<ControlPage *>(address);
-        if (observe_magic(page.magic) == control_magic && peek(page.version) == format_version) {
+        if (peek(page.magic) == control_magic && peek(page.version) == format_version) {
             uint32_t others = observe_mark(page.marks) & ~uint32_t(mark_removed);
             publish_mark(page.marks, is_removed ? others | mark_removed : others);
             if (is_removed) { ring_removed(place, page, status.uid); }

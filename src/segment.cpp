@@ -37,7 +37,7 @@ void fill_header(const Area &area, const WriterSegment &segment) {
     put(header.incarnation, segment.incarnation);
     put(header.capacity, segment.map.geometry.capacity);
     put(header.table_slots, segment.map.geometry.table_slots);
-    publish_magic(header.magic, segment_magic);
+    put(header.magic, segment_magic);
 }
 
 int map_segment(WriterSegment &segment) {
@@ -122,7 +122,7 @@ uint32_t segment_readable(const Geometry &geometry, uint64_t size) {
 
 Flaw segment_flaw(const Area &area, const SegmentHeader &header, uint64_t size, uint32_t slot, uint64_t entry,
                   Geometry &ret_geometry) {
-    if (observe_magic(header.magic) != segment_magic) { return {-EBADMSG, "offset 0: the magic is wrong"}; }
+    if (peek(header.magic) != segment_magic) { return {-EBADMSG, "offset 0: the magic is wrong"}; }
     if (peek(header.version) != format_version) { return {-EPROTONOSUPPORT, "offset 8: another format version"}; }
     if (peek(header.byte_order) != byte_order_tag) { return {-EBADMSG, "offset 12: another byte order"}; }
     for (int i = 0; i < 2; ++i) {

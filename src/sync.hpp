@@ -77,12 +77,10 @@ template <class Word> void publish_current(Word &word, uint64_t value) { word.wo
 template <class Word> uint64_t observe_current(const Word &word) { return word.word.load(std::memory_order_acquire); }
 
 // ---- O15: creation, marks --------------------------------------------------------------------------------------------------
-// Pair: publish_magic, last (creator) / observe_magic, first (opener): the object is complete.
 // Pair: publish_mark (writer, remover) / observe_mark: what was stored before the mark is there.
-// Forbids: store the magic or mark; opener reads a field; store that field.
+// Forbids: store the mark; reader takes the area for removed; the last commit arrives.
+// A magic needs no order: an object is given its name when it is complete, and the kernel orders that before its opening.
 
-template <class Word> void publish_magic(Word &word, uint64_t value) { word.word.store(value, std::memory_order_release); }
-template <class Word> uint64_t observe_magic(const Word &word) { return word.word.load(std::memory_order_acquire); }
 template <class Word> void publish_mark(Word &word, uint32_t value) { word.word.store(value, std::memory_order_release); }
 template <class Word> uint32_t observe_mark(const Word &word) { return word.word.load(std::memory_order_acquire); }
 
@@ -106,23 +104,28 @@ template <class Word> void bump_word(Word &word) {
     word.word.store(word.word.load(std::memory_order_relaxed) + 1, std::memory_order_release);
 }
 
-// A full fence. Not an atomic_thread_fence, which thread sanitizers do not know: a read-modify-write of a word of one's own.
-inline void full_fence() {
+// The processor's fence and the compiler's; a parameter of the operations, as words are.
+struct Fences {
+    // Not an atomic_thread_fence where thread sanitizers do not know it: a read-modify-write of a word of one's own.
+    static void full(std::memory_order order) {
 #if defined(__SANITIZE_THREAD__)
-    std::atomic<uint32_t> own{0};
-    own.exchange(1, std::memory_order_seq_cst);
+        std::atomic<uint32_t> own{0};
+        own.exchange(1, order);
 #else
-    std::atomic_thread_fence(std::memory_order_seq_cst);
+        std::atomic_thread_fence(order);
 #endif
-}
+    }
+    static void compiler(std::memory_order order) { std::atomic_signal_fence(order); }
+};
 
-// The writer's side of O12.
-inline void fence_before_flags(bool sleepers_pay) {
+template <class F = Fences> void full_fence() { F::full(std::memory_order_seq_cst); }
+
+// The writer's side of O12. Where the sleepers pay, it keeps the compiler's order; the processor's is their barrier.
+template <class F = Fences> void fence_before_flags(bool sleepers_pay) {
     if (sleepers_pay) {
-        std::atomic_signal_fence(
-            std::memory_order_seq_cst); // keeps the compiler's order; the processor's is the sleeper's barrier
+        F::compiler(std::memory_order_seq_cst);
     } else {
-        full_fence();
+        F::full(std::memory_order_seq_cst);
     }
 }
 
@@ -139,7 +142,7 @@ inline void fence_before_flags(bool sleepers_pay) {
 // Forbids: copy half of a commit word; or copy the frame's bytes, fill the frame, publish, then copy its commit word.
 // Not weaker: a system call may or may not be a fence. Acquire would do; this is the fence that thread sanitizers know.
 
-inline void fence_copies() { full_fence(); }
+template <class F = Fences> void fence_copies() { full_fence<F>(); }
 
 // ---- waiting for a word ---------------------------------------------------------------------------------------------------------
 
@@ -164,7 +167,7 @@ inline bool equal_bytes(const void *a, const void *b, size_t size) { return std:
 // ---- within one process ----------------------------------------------------------------------------------------------------
 
 // Counts the users of something that several threads may let go of. What happens at 0 is done under a mutex.
-class Counter {
+template <class Atomic> class CounterOf {
 public:
     // One more, unless there is none: then the caller takes the mutex. Relaxed: whoever adds one has one already.
     bool add_if_any() {
@@ -183,16 +186,18 @@ public:
         }
         return false;
     }
-    // Under the mutex: one more, one less (true: that was the last), is there any.
+    // Under the mutex, or where nobody is added from nothing: one more, one less (true: that was the last). The acquire is for those who
+    // did without the mutex; the release for the last one, if that one does without.
     void add() { count_.fetch_add(1, std::memory_order_relaxed); }
     bool take() { return count_.fetch_sub(1, std::memory_order_acq_rel) == 1; }
-    bool any() const { return count_.load(std::memory_order_acquire) != 0; }
+    bool any() const { return count_.load(std::memory_order_relaxed) != 0; }
     // Whether the caller is the only user; the others' last uses come before what it does next.
     bool is_one() const { return count_.load(std::memory_order_acquire) == 1; }
 
 private:
-    std::atomic<uint32_t> count_;
+    Atomic count_;
 };
+using Counter = CounterOf<std::atomic<uint32_t>>;
 
 // Gives each number once. Relaxed: only that they differ matters.
 class Numbers {
