@@ -1,14 +1,26 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The bell of readers: flag, look again, sleep / publish, test the flag, wake. Nobody may sleep on something to read, and there are no
  * slices here to help. One writer that publishes, moves on to another segment (END) and may die between any two steps, one takeover,
- * READERS readers. The writer has a store buffer: what it publishes may arrive after it has loaded the flag, unless a sleeper's
- * barrier, or its own fence (WRITER_FENCES), comes in between. A wake-up wakes one sleeper, who wakes the next.
- *
- * Each of these macros breaks a rule of src/wait.cpp or src/bell.cpp; check.py sees to it that each is found. */
+ * two readers. The writer has a store buffer: what it publishes may arrive after it has loaded the flag, unless a sleeper's barrier, or
+ * its own fence (`fences`), comes in between. A wake-up wakes one sleeper, who wakes the next. */
 
-#ifndef READERS
+/* What is tried; from the environment, so that one checker serves all. `broken`: one of the rules below is not kept. */
+hidden byte broken, readers, fences;
+
+#define NO_BARRIER 1       /* break: nobody fences */
+#define WORD_LATE 2        /* break: the word is loaded after the look */
+#define CLEAR_AFTER_WAKE 3 /* break: the flag is cleared after the wake */
+#define CLEAR_BETWEEN 4    /* break: the flag is cleared between word and wake */
+#define SHALLOW_LOOK 5     /* break: a look ends at END */
+#define NO_TAKEOVER_RING 6 /* break: a takeover does not ring */
+#define NOT_PASSED_ON 7    /* break: who is woken wakes nobody */
+
+c_decl {
+\#include <stdlib.h>
+static int choice(const char *name, int usual) { const char *text = getenv(name); return text ? atoi(text) : usual; }
+}
+
 #define READERS 2
-#endif
 #define PUBLICATIONS 3
 #define BEFORE_END 1 /* so many of them are in the first segment */
 
@@ -37,29 +49,26 @@ inline wake_one() {
     atomic {
         if
         :: asleep[0] -> asleep[0] = false
-        :: READERS > 1 && asleep[1] -> asleep[1] = false
-        :: !asleep[0] && (READERS == 1 || !asleep[1]) -> skip
+        :: asleep[1] -> asleep[1] = false
+        :: !asleep[0] && !asleep[1]
         fi
     }
 }
 
 inline ring() {
-#ifdef CLEAR_BETWEEN
-    word = word + 1; sleepers = false; wake_one()
-#else
-#ifdef CLEAR_AFTER_WAKE
-    word = word + 1; wake_one(); sleepers = false
-#else
-    sleepers = false; word = word + 1; wake_one()
-#endif
-#endif
+    if
+    :: broken == CLEAR_BETWEEN -> word = word + 1; sleepers = false; wake_one()
+    :: broken == CLEAR_AFTER_WAKE -> word = word + 1; wake_one(); sleepers = false
+    :: else -> sleepers = false; word = word + 1; wake_one()
+    fi
 }
 
 /* Stores reach memory in order: before another one is made, the one in the buffer is there. */
 inline ring_if_asked() {
-#ifdef WRITER_FENCES
-    atomic { drain() };
-#endif
+    if
+    :: atomic { fences == 1 -> drain() }
+    :: else
+    fi;
     if
     :: sleepers ->
         if
@@ -70,7 +79,7 @@ inline ring_if_asked() {
     fi
 }
 
-active proctype writer() {
+proctype writer() {
     do
     :: died -> break
     :: !died && issued < PUBLICATIONS && (issued != BEFORE_END || end_issued) ->
@@ -85,15 +94,16 @@ active proctype writer() {
     over = true
 }
 
-active proctype takeover() {
+proctype takeover() {
 end:
     over && died;
-#ifndef NO_TAKEOVER_RING
-    ring()
-#endif
+    if
+    :: broken != NO_TAKEOVER_RING -> ring()
+    :: else
+    fi
 }
 
-active proctype store_buffer() {
+proctype store_buffer() {
 end:
     do
     :: atomic { buffered -> drain() }
@@ -108,20 +118,17 @@ inline look(found) {
         :: segment == 0 && seen < data[0] -> found = true; seen = data[0]
         :: segment == 0 && seen >= data[0] && ended ->
             segment = 1;
-#ifndef SHALLOW_LOOK
             if
-            :: data[1] > 0 -> found = true; seen = seen + data[1]
+            :: data[1] > 0 && broken != SHALLOW_LOOK -> found = true; seen = seen + data[1]
             :: else -> skip
             fi
-#endif
         :: segment == 1 && seen < data[0] + data[1] -> found = true; seen = data[0] + data[1]
         :: else -> skip
         fi
     }
 }
 
-active [READERS] proctype reader() {
-    byte me = _pid - 3; /* the first of them is process 3 */
+proctype reader(byte me) {
     byte seen, segment, mine;
     bool found;
     do
@@ -132,21 +139,18 @@ end_idle:
         :: found -> goto next
         :: else -> skip
         fi;
-#ifndef WORD_LATE
-        mine = word;
-#endif
+        if :: broken != WORD_LATE -> mine = word :: else fi;
         sleepers = true;
-#if !defined(NO_BARRIER) && !defined(WRITER_FENCES)
-        atomic { drain() };
-#endif
+        if
+        :: atomic { broken != NO_BARRIER && fences == 0 -> drain() }
+        :: else
+        fi;
         look(found);
         if
         :: found -> goto next
         :: else -> skip
         fi;
-#ifdef WORD_LATE
-        mine = word;
-#endif
+        if :: broken == WORD_LATE -> mine = word :: else fi;
         atomic {
             if
             :: word == mine -> asleep[me] = true
@@ -160,12 +164,18 @@ end_idle:
             assert(seen == data[0] + data[1]);
             goto gone
         fi;
-#ifndef NOT_PASSED_ON
-        wake_one();
-#endif
+        if :: broken != NOT_PASSED_ON -> wake_one() :: else fi;
 next:
         skip
     od;
 gone:
     skip
+}
+
+init {
+    atomic {
+        c_code { broken = choice("broken", 0); readers = choice("readers", 2); fences = choice("fences", 0); };
+        run writer(); run takeover(); run store_buffer(); run reader(0);
+        if :: readers == 2 -> run reader(1) :: else fi
+    }
 }

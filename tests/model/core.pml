@@ -4,7 +4,8 @@
  * see (loads of the only writer, bytes of a segment under construction) is one step.
  *
  * Chunks are transient, or live: each live one supersedes the one before, so at most one is live. A segment is found by its number,
- * which stands for slot and incarnation, if it is `named`; an object without a name and a reader stands for a fresh one. */
+ * which stands for slot and incarnation, if it is `named`; an object without a name and a reader stands for a fresh one. Compactions
+ * that are spread over several commits are a plan: the library copies all at once. */
 
 /* What is tried; from the environment, so that one checker serves all. `broken`: one of the rules below is not kept. */
 hidden byte broken, ids, deaths, extra, segments;
@@ -42,7 +43,7 @@ static int choice(const char *name, int usual) { const char *text = getenv(name)
 #ifndef READERS
 #define READERS 1
 #endif
-#define OBJECTS (3 + READERS)
+#define OBJECTS (3 + 2 * READERS) /* in turn, and what readers hold of others */
 #define PLACES 4 /* the last one is kept for END */
 #define NONE 255
 
@@ -158,7 +159,6 @@ inline copy_one() {
             object[next].kind[to] = object[here].kind[from];
             object[next].successor[to] = 0;
             object[next].commit[to] = CHUNK;
-            copied = from; copy = to;
             to = to + 1
         :: else
         fi;
@@ -189,9 +189,9 @@ inline note_commit() {
 proctype writer() {
     byte here, tail, last; /* the current segment, its end, and the place of the live chunk */
     byte i, o, count, fresh;
-    byte next = NONE, from, to, copied, copy; /* a segment under construction */
+    byte next = NONE, from, to; /* a segment under construction */
     byte size, first_kind, second_kind, did;
-    bool yes, wants_room;
+    bool yes;
     byte end;
 
     goto takeover;
@@ -262,7 +262,7 @@ compact:
         may_die();
         find_oldest();
         if
-        :: count < segments -> find_fresh(); next = fresh; named[next] = true; clear(); from = 0; to = 0; copied = NONE; goto taken
+        :: count < segments -> find_fresh(); next = fresh; named[next] = true; clear(); from = 0; to = 0; goto taken
         :: else
         fi
     };
@@ -287,13 +287,13 @@ compact:
     fi;
     atomic { may_die(); object[o].generation = 0 };
     atomic { may_die(); if :: broken != LOCK_KEPT -> write_lock = NONE :: else fi };
-    atomic { may_die(); next = o; clear(); from = 0; to = 0; copied = NONE; goto taken };
+    atomic { may_die(); next = o; clear(); from = 0; to = 0; goto taken };
 
 replace:
     atomic { may_die(); yes = false; find_fresh(); named[fresh] = true; named[o] = false; };
     atomic {
         may_die(); object[o].generation = 0;
-        next = fresh; clear(); from = 0; to = 0; copied = NONE
+        next = fresh; clear(); from = 0; to = 0
     };
 taken:
     atomic {
@@ -306,10 +306,18 @@ taken:
 finish_copies:
     atomic {
         may_die();
-        if
-        :: copied != NONE && object[here].successor[copied] != 0 && broken != COPY_LEFT_LIVE -> object[next].successor[copy] = copy + 1
-        :: else
-        fi;
+        d_step { /* copies whose originals were superseded since are dead from the start */
+            for (o : 0 .. PLACES - 1) {
+                for (i : 0 .. PLACES - 1) {
+                    if
+                    :: o < to && i < tail && object[next].id[o] == object[here].id[i] && object[here].successor[i] != 0 &&
+                       broken != COPY_LEFT_LIVE -> object[next].successor[o] = o + 1
+                    :: else
+                    fi
+                }
+            }
+            o = 0; i = 0
+        }
         if
         :: broken == COPIES_LATE || broken == REST_FORGOTTEN
         :: else -> do :: from < tail -> copy_one() :: else -> break od
@@ -331,7 +339,7 @@ finish_copies:
     atomic { may_die(); object[here].commit[tail] = END };
 switched:
     atomic {
-        here = next; tail = to; next = NONE; from = 0; to = 0; copied = NONE; copy = 0;
+        here = next; tail = to; next = NONE; from = 0; to = 0;
         last = NONE;
         for (i : 0 .. PLACES - 1) {
             if
@@ -353,7 +361,7 @@ end_first:
 takeover:
     atomic {
         d_step {
-            next = NONE; from = 0; to = 0; copied = NONE; copy = 0; size = 0; first_kind = 0; second_kind = 0; did = 0; yes = false;
+            next = NONE; from = 0; to = 0; size = 0; first_kind = 0; second_kind = 0; did = 0; yes = false;
             last = NONE; fresh = 0; count = 0; tail = 0;
             here = current;
             o = NONE;
@@ -461,7 +469,7 @@ inline pass(why) {
     fi;
     assert(!(passed < live && live < id)); /* nothing live is passed over */
     if
-    :: lossless && passed != 0 -> assert(id == passed + 1)
+    :: lossless && id > since -> assert(id == passed + 1) /* nothing at all */
     :: else
     fi;
     passed = id
@@ -471,6 +479,7 @@ proctype reader(byte me) {
     byte here = NONE, generation, place, passed; /* passed: the last id */
     byte there, wanted;                          /* the segment to enter */
     byte end, seen, id, word;
+    byte since; /* the first id that came after the cursor */
 
     /* Enters the current segment, from its beginning. */
 enter:
@@ -508,6 +517,7 @@ enter:
         :: else
         fi;
         here = there; generation = wanted; place = 0; there = 0; wanted = 0;
+        since = (since -> since : object[here].next_id);
         goto read
     };
 
@@ -535,10 +545,7 @@ read:
         assert(here == current && generation == current_generation); /* who waits, waits in the right place */
         assert(passed >= live);
         goto over }
-    :: atomic {
-        broken == NO_LAST_LOOK && object[here].commit[place] == ZERO ->
-        there = current; wanted = current_generation;
-        if :: wanted != generation -> goto follow :: else -> there = 0; wanted = 0 fi }
+    :: atomic { broken == NO_LAST_LOOK && object[here].commit[place] == ZERO && !rests -> goto leave }
     od;
 
 judge:
@@ -577,6 +584,14 @@ judge:
         fi;
         place = place + 1; id = 0; word = 0; end = 0; seen = 0;
         goto read
+    };
+
+leave:
+    atomic {
+        if
+        :: current_generation != generation -> there = current; wanted = current_generation; goto follow
+        :: else -> goto read
+        fi
     };
 
     /* Goes where END leads to, behind the copies. */
