@@ -65,12 +65,12 @@ def main():
             errors, states, complete = checkers.run(form)
             good = errors == 0 and complete
             bad += not good
-            print(f'{form:44} {states:10} states, {"complete" if complete else "NOT complete"}, {errors} errors', flush=True)
+            print(f'{form:52} {states:10} states, {"complete" if complete else "NOT complete"}, {errors} errors', flush=True)
         for entry in breaks:
             name, _, form = entry.partition(':')
             errors, states, _ = checkers.run(form or forms[0], rules.pop(name))
             bad += errors == 0
-            print(f'{entry:44} {states:10} states, {"found" if errors else "NOT FOUND"}', flush=True)
+            print(f'{entry:52} {states:10} states, {"found" if errors else "NOT FOUND"}', flush=True)
     if breaks and rules:
         print('not tried:', *rules)
         bad += len(rules)

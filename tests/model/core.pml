@@ -4,12 +4,11 @@
  * see (loads of the only writer, bytes of a segment under construction) is one step.
  *
  * Chunks are transient, or live: each live one supersedes the one before, so at most one is live. A segment is found by its number,
- * which stands for slot and incarnation, if it is `named`; an object without a name and a reader stands for a fresh one. Compactions
- * that are spread over several commits are a plan: the library copies all at once. */
+ * which stands for slot and incarnation, if it is `named`; an object without a name and a reader stands for a fresh one. */
 
 /* What is tried; from the environment, so that one checker serves all. `broken`: one of the rules below is not kept. */
 hidden byte broken, ids, deaths, extra, segments;
-hidden byte lossless, spread; /* yes or no */
+hidden byte lossless, ahead; /* yes or no */
 
 #define NO_ZERO_BEHIND 1      /* break: a commit leaves old bytes behind it */
 #define FIRST_WORD_FIRST 2    /* break: a commit's first word is stored before the others */
@@ -21,8 +20,8 @@ hidden byte lossless, spread; /* yes or no */
 #define GENERATION_LATE 8     /* break: `current` before the generation */
 #define COPIES_LATE 9         /* break: generation and `current` before the copies */
 #define END_EARLY 10          /* break: END before `current` */
-#define COPY_LEFT_LIVE 11     /* break: spread: a copy whose original was superseded is left live */
-#define REST_FORGOTTEN 12     /* break: spread: what was committed since is not copied */
+#define COPY_LEFT_LIVE 11     /* break: copied ahead: a copy whose original was superseded is left live */
+#define REST_FORGOTTEN 12     /* break: copied ahead: what was committed since is not copied */
 #define ANY_SEGMENT 13        /* break: lossless: not the oldest segment is taken */
 #define CURSORS_IGNORED 14    /* break: lossless: replaced under a cursor */
 #define IDS_BY_WALK 15        /* break: takeover: the next id by the last frame alone */
@@ -166,9 +165,21 @@ inline copy_one() {
     }
 }
 
+/* A copy whose original is superseded is dead from the start. */
 inline supersede(place) {
     if
-    :: last != NONE -> object[here].successor[last] = place + 1
+    :: last != NONE ->
+        object[here].successor[last] = place + 1;
+        i = 0;
+        do
+        :: i < to && object[next].id[i] != object[here].id[last] -> i = i + 1
+        :: else -> break
+        od;
+        if
+        :: i < to && broken != COPY_LEFT_LIVE -> object[next].successor[i] = i + 1
+        :: else
+        fi;
+        i = 0
     :: else
     fi;
     last = place
@@ -202,8 +213,9 @@ work:
     :: atomic { newest + 1 < ids && tail + 2 < PLACES -> size = 2; may_die(); goto commit }
     :: atomic { newest < ids && tail + 1 == PLACES -> goto compact }
     :: atomic { did < extra && tail > 0 -> did = did + 1; goto compact }
-    :: atomic { spread && next == NONE && newest < ids && tail > 0 -> yes = false; goto begin_spread }
+    :: atomic { ahead && next == NONE && newest < ids && tail > 0 -> yes = false; goto begin_ahead }
     :: atomic { next != NONE && from < tail && newest < ids -> may_die(); copy_one() }
+    :: atomic { ahead && next != NONE && newest < ids -> next = NONE; from = 0; to = 0 } /* given up */
     :: atomic { newest == ids && died == deaths -> rests = true; goto over }
     :: atomic { newest == ids && died < deaths -> /* the last death may come when all is done, or not at all */
         if :: rests = true; goto over :: may_die(); skip fi }
@@ -252,7 +264,7 @@ commit:
     };
 
     /* Takes a segment: a new one, the oldest if nobody is inside, or a fresh one in its place. */
-begin_spread:
+begin_ahead:
 compact:
     atomic {
         if
@@ -298,7 +310,7 @@ replace:
 taken:
     atomic {
         if
-        :: spread -> goto work
+        :: ahead -> goto work
         :: else
         fi
     };
@@ -306,18 +318,6 @@ taken:
 finish_copies:
     atomic {
         may_die();
-        d_step { /* copies whose originals were superseded since are dead from the start */
-            for (o : 0 .. PLACES - 1) {
-                for (i : 0 .. PLACES - 1) {
-                    if
-                    :: o < to && i < tail && object[next].id[o] == object[here].id[i] && object[here].successor[i] != 0 &&
-                       broken != COPY_LEFT_LIVE -> object[next].successor[o] = o + 1
-                    :: else
-                    fi
-                }
-            }
-            o = 0; i = 0
-        }
         if
         :: broken == COPIES_LATE || broken == REST_FORGOTTEN
         :: else -> do :: from < tail -> copy_one() :: else -> break od
@@ -627,7 +627,7 @@ init {
     atomic {
         c_code {
             broken = choice("broken", 0); ids = choice("ids", 3); deaths = choice("deaths", 1); extra = choice("extra", 1);
-            segments = choice("segments", 2); lossless = choice("lossless", 0); spread = choice("spread", 0);
+            segments = choice("segments", 2); lossless = choice("lossless", 0); ahead = choice("ahead", 0);
         };
         named[0] = true;
         object[0].generation = 1; object[0].holds = 1; object[0].next_id = 1;

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Keys: batches that put and remove, the table that leads to a key's versions, chunks that expire, a compaction that makes a new table,
- * deaths and takeovers; and a reader that fixes an end and then looks a key up, or walks through all that is live. What it finds is
- * that of one commit, and of no other. Both keys begin their search at the same slot.
+ * at once or ahead of the switch, deaths and takeovers; and a reader that fixes an end and then looks a key up, or walks through all
+ * that is live. What it finds is that of one commit, and of no other. Both keys begin their search at the same slot.
  *
  * Steps are as in core.pml; segments are not used again here. */
 
 /* What is tried; from the environment, so that one checker serves all. `broken`: one of the rules below is not kept. */
-hidden byte broken, commits, deaths, compactions, batch, mortal;
+hidden byte broken, commits, deaths, compactions, batch, mortal, ahead;
 
 #define FIRST_WORD_FIRST 1   /* break: a commit's first word is stored before the others */
 #define SLOTS_LATE 2         /* break: key slots after the commit */
@@ -17,11 +17,13 @@ hidden byte broken, commits, deaths, compactions, batch, mortal;
 #define SUCCESSORS_LEFT 7    /* break: takeover: successor words are not undone */
 #define CURRENT_EARLY 8      /* break: compaction: `current` before the table */
 #define TABLE_NOT_CLEARED 9  /* break: compaction: the table of a dead one is used */
-#define SLOT_FIRST 10        /* break: reader: loads the slot before it fixes the end */
-#define LINK_OF_NEWEST 11    /* break: reader: goes back from `newest`, committed or not */
-#define SUCCESSOR_FIRST 12   /* break: reader: loads successor words before it fixes the end */
-#define FALLS_BACK 13        /* break: reader: takes the version before for one that has expired */
-#define WORD_MEANS_COMMIT 14 /* break: reader: a commit word at the successor means that it was committed */
+#define COPY_LEFT_LIVE 10    /* break: copied ahead: a copy whose original was superseded is left live */
+#define COPY_SLOT_STAYS 11   /* break: copied ahead: a key's slot stays with its first copy */
+#define SLOT_FIRST 12        /* break: reader: loads the slot before it fixes the end */
+#define LINK_OF_NEWEST 13    /* break: reader: goes back from `newest`, committed or not */
+#define SUCCESSOR_FIRST 14   /* break: reader: loads successor words before it fixes the end */
+#define FALLS_BACK 15        /* break: reader: takes the version before for one that has expired */
+#define WORD_MEANS_COMMIT 16 /* break: reader: a commit word at the successor means that it was committed */
 
 c_decl {
 \#include <stdlib.h>
@@ -87,7 +89,13 @@ inline enter_key(n) {
         fi;
         atomic { may_die();
             if
-            :: is_found && segment[here].successor[before] == 0 -> segment[here].successor[before] = place
+            :: is_found && segment[here].successor[before] == 0 ->
+                segment[here].successor[before] = place;
+                if /* dead from the start */
+                :: before < looked && copy_of[before] != 0 && broken != COPY_LEFT_LIVE ->
+                    segment[1].successor[copy_of[before]] = copy_of[before]
+                :: else
+                fi
             :: !is_found -> segment[here].frame[i] = place
             :: else
             fi };
@@ -119,42 +127,69 @@ inline note_commit() {
     }
 }
 
-inline copy_slot(old, new) {
-    if
-    :: old != 0 ->
-        segment[1].what[to] = segment[0].what[old];
-        segment[1].commit[to] = 1; segment[1].successor[to] = 0; segment[1].link[to] = 0;
-        segment[1].frame[new] = to; segment[1].newest[new] = to;
-        segment[1].previous[new] = 0;
-        if :: IS_OF_A(segment[0].what[old]) -> a = to :: else -> b = to fi;
-        to = to + 1; slots = slots + 1
-    :: else
-    fi
+/* Copies the frame at `looked`, if it is live, and has not expired. A copy's slot names it alone; the newest copy of a key counts. */
+inline copy_one() {
+    d_step {
+        if
+        :: segment[0].what[looked] != REMOVE_A && segment[0].successor[looked] == 0 &&
+           !(late && segment[0].what[looked] == PUT_A_MORTAL) ->
+            segment[1].what[to] = segment[0].what[looked];
+            segment[1].commit[to] = 1; segment[1].successor[to] = 0; segment[1].link[to] = 0;
+            i = 0;
+            do
+            :: i < SLOTS && segment[1].frame[i] != 0 && segment[1].frame[i] < to &&
+               IS_OF_A(segment[1].what[segment[1].frame[i]]) != IS_OF_A(segment[1].what[to]) -> i = i + 1
+            :: else -> break
+            od;
+            assert(i < SLOTS);
+            if
+            :: segment[1].frame[i] == 0 || segment[1].frame[i] >= to -> segment[1].frame[i] = to; segment[1].newest[i] = to
+            :: else ->
+                if :: broken != COPY_SLOT_STAYS -> segment[1].newest[i] = to :: else fi
+            fi;
+            segment[1].previous[i] = 0;
+            copy_of[looked] = to;
+            to = to + 1; i = 0
+        :: else
+        fi;
+        looked = looked + 1
+    }
 }
 
-/* What is live, in order; an expired one is not. */
-inline copy_live() {
+inline begin_copy() {
     d_step {
-        to = 1; slots = 0;
+        to = 1; looked = 1;
         for (i : 0 .. SLOTS - 1) {
             if :: broken != TABLE_NOT_CLEARED -> segment[1].frame[i] = 0 :: else fi
         }
-        a = segment[0].truth_a[tail]; b = segment[0].truth_b[tail];
-        if :: a != 0 && late && segment[0].what[a] == PUT_A_MORTAL -> a = 0 :: else fi;
-        i = a; place = b; a = 0; b = 0;
-        if
-        :: i < place -> copy_slot(i, slots); copy_slot(place, slots)
-        :: else -> copy_slot(place, slots); copy_slot(i, slots)
-        fi;
+        i = 0
+    }
+}
+
+inline finish_copy() {
+    d_step {
         segment[1].commit[to] = 0;
-        segment[1].truth_a[to] = a; segment[1].truth_b[to] = b; segment[1].committed = to; segment[1].hint = to;
-        i = 0; place = 0; a = 0; b = 0; slots = 0
+        a = segment[0].truth_a[tail]; b = segment[0].truth_b[tail];
+        segment[1].truth_a[to] = (a != 0 -> copy_of[a] : 0); segment[1].truth_b[to] = (b != 0 -> copy_of[b] : 0);
+        segment[1].committed = to; segment[1].hint = to;
+        a = 0; b = 0
+    }
+}
+
+inline forget_copy() {
+    d_step {
+        to = 0; looked = 0; i = 0;
+        do
+        :: i < PLACES -> copy_of[i] = 0; i = i + 1
+        :: else -> i = 0; break
+        od
     }
 }
 
 proctype writer() {
     byte here, tail = 1, size, done;
-    byte i, place, before, late_link, a, b, to, slots;
+    byte i, place, before, late_link, a, b;
+    byte to, looked, copy_of[PLACES]; /* a copy, if `looked` is not 0 */
     bool is_found;
 
 work:
@@ -162,6 +197,8 @@ work:
     :: atomic { done < commits && tail <= LAST -> size = 1; goto commit }
     :: atomic { done < commits && tail < LAST && batch > 1 -> size = 2; goto commit }
     :: atomic { here == 0 && compactions > 0 && tail > 1 -> goto compact }
+    :: atomic { here == 0 && compactions > 0 && ahead == 1 && tail > 1 && looked == 0 -> may_die(); begin_copy() }
+    :: atomic { looked != 0 && looked < tail -> may_die(); copy_one() }
     :: atomic { done == commits -> may_die(); goto over }
     od;
 
@@ -200,19 +237,24 @@ commit:
 
 compact:
     atomic { may_die(); if :: broken == CURRENT_EARLY -> current = 1 :: else fi };
-    atomic { may_die(); copy_live() };
-    atomic { may_die(); current = 1; here = 1; tail = to; to = 0; goto work };
+    if
+    :: atomic { looked == 0 -> may_die(); begin_copy() }
+    :: else
+    fi;
+    atomic { may_die(); do :: looked < tail -> copy_one() :: else -> break od; finish_copy() };
+    atomic { may_die(); current = 1; here = 1; tail = to; forget_copy(); goto work };
 
 takeover:
     atomic {
         d_step {
             here = current;
-            tail = segment[here].hint; size = 0; i = 0; place = 0; before = 0; late_link = 0; is_found = false; to = 0;
+            tail = segment[here].hint; size = 0; i = 0; place = 0; before = 0; late_link = 0; is_found = false;
             do
             :: segment[here].commit[tail] != 0 -> tail = tail + 1
             :: else -> break
             od
         }
+        forget_copy();
         assert(tail == segment[here].committed)
     };
 undo:
@@ -371,6 +413,7 @@ init {
         c_code {
             broken = choice("broken", 0); commits = choice("commits", 2); deaths = choice("deaths", 1);
             compactions = choice("compactions", 1); batch = choice("batch", 2); mortal = choice("mortal", 0);
+            ahead = choice("ahead", 0);
         };
         for (i : 0 .. PLACES - 1) {
             segment[0].truth_a[i] = NONE; segment[0].truth_b[i] = NONE;
