@@ -60,7 +60,7 @@ def main():
     rules = rules_of(model)
     bad = 0
     with tempfile.TemporaryDirectory() as folder:
-        checkers = Checkers(spin, cc, model, folder)
+        checkers = Checkers(spin, cc, Path(model).resolve(), folder)
         for form in forms:
             errors, states, complete = checkers.run(form)
             good = errors == 0 and complete
