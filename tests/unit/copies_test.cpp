@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "checking.hpp"
 #include "faults.hpp"
 #include "payload.hpp"
 #include "probe.hpp"
@@ -249,6 +250,28 @@ TEST_F(Copies, P4_a_writer_at_full_speed_starves_nobody) {
             Torn::stop();
         }
     }
+}
+
+// A successor word is to be judged by an end that was fixed before it was copied.
+TEST_F(Copies, what_was_copied_before_the_end_was_fixed_is_copied_again) {
+    AreaProbe area(name);
+    SegmentProbe segment = area.current_segment();
+    uint32_t slot = core::current_slot(area.current());
+    int fd = os::operations.open(area.area().place.directory, object_of(area, slot).c_str(), os::Access::read);
+    ASSERT_GE(fd, 0);
+    core::Copier *copier = core::Copier::make(capacity);
+    core::SegmentFile file(segment.map(), fd, *copier);
+    uint32_t place = segment.place_of(info_of(writer).newest_id);
+    file.all_is_committed_below(place);
+    ASSERT_NE(file.commit_at(place), 0u);
+    EXPECT_EQ(file.successor_at(place), 0u);
+    core::store_successor(segment.map().frame(place).successor, 7);
+    file.all_is_committed_below(segment.end());
+    EXPECT_EQ(file.successor_at(place), 7u);
+    EXPECT_EQ(copier->finish(0), 0);
+    core::store_successor(segment.map().frame(place).successor, 0);
+    os::operations.release(copier);
+    os::operations.close(fd);
 }
 
 // ---- private --------------------------------------------------------------------------------------------------------------------
