@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // Views, and holds that keep their bytes. What a view must remember is in its opaque words:
 //   0 number of the handle   1 serial << 2 | kind   2 generation << 32 | place, both cut
-//   3 the held segment, 0 not held; of an untrusted area: the copy, and marks of copies.hpp
+//   3 the held segment, 0 not held; of an untrusted area: the copy, and marks of chunk_copy.hpp
 #include <cerrno>
 
 #include "reader.hpp"

@@ -4,7 +4,7 @@
 
 #include <cerrno>
 
-#include "copies.hpp"
+#include "chunk_copy.hpp"
 #include "handle.hpp"
 #include "keytable.hpp"
 #include "pins.hpp"

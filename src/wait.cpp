@@ -44,8 +44,9 @@ int hint_of(Reader &reader, uint64_t current, uint32_t &ret_hint) {
     Attachment *segment = nullptr;
     uint64_t entry = control_slot(reader.area, slot);
     int error = attachment_get(reader.area, reader.attachments, slot, entry, &segment);
-    if (error == 0) { ret_hint = attachment_hint(*segment); }
-    return error;
+    if (error != 0) { return error; }
+    ret_hint = attachment_hint(*segment);
+    return reader.area.copier ? reader.area.copier->error() : 0;
 }
 
 bool has_new_commit(const Reader &reader) {
@@ -67,7 +68,7 @@ int note_newest(Reader &reader) {
     constexpr int tries = 64; // each one in vain costs the writer a compaction
     for (int i = 0; i < tries; ++i) {
         uint64_t current = control_current(reader.area);
-        uint32_t hint;
+        uint32_t hint = 0;
         int error = hint_of(reader, current, hint);
         if (error == -ESTALE) { continue; }
         if (error != 0) { return error; }

@@ -184,8 +184,8 @@ MUTANTS = [
            '        return newest < end ? newest : before;', 'copies'),
     Mutant('end-is-found-though-nothing-could-be-read', 'src/frame.cpp',
            'if (int error = source.error(); error < 0) { return error; } // the zero word was none', '', 'copies faults_untrusted'),
-    Mutant('chunk-of-any-size-is-copied', 'src/copies.cpp', 'frame.size > file.largest() ||', '', 'copies'),
-    Mutant('copy-that-is-held-is-used-again', 'src/copies.cpp', 'copy->users.is_one() && ', '', 'copies'),
+    Mutant('chunk-of-any-size-is-copied', 'src/chunk_copy.cpp', 'frame.size > file.largest() ||', '', 'copies'),
+    Mutant('copy-that-is-held-is-used-again', 'src/chunk_copy.cpp', 'copy->users.is_one() && ', '', 'copies'),
     Mutant('call-copies-without-an-end', 'src/copier.cpp', 'if (reads_left_ == 0) { fail(-EAGAIN); }', '', 'copies'),
     Mutant('copied-header-is-not-checked', 'src/pins.cpp',
            'error = segment_validate(area, header, status.size, attachment.slot, entry, map.geometry);\n    if (error < 0) { return error; }\n'

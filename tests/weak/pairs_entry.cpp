@@ -229,7 +229,7 @@ struct Copied {
     CounterOf<Checked<uint32_t>> users;
     Plain bytes;
 
-    // As chunk_copy_release of src/copies.cpp.
+    // As chunk_copy_release of src/chunk_copy.cpp.
     void release() {
         if (users.take()) { bytes.write(0); }
     }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-#include "copies.hpp"
+#include "chunk_copy.hpp"
 
 #include <cerrno>
 
