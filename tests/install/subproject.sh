@@ -41,7 +41,7 @@ needs() { LC_ALL=C readelf -d "$build/$1" | grep NEEDED; }
 setup -Dspeculo:default_library=shared
 run shared
 needs subproject-c | grep -qF "[$soname]" || fail "the program is not linked with $soname"
-for part in tests examples doc; do
+for part in tests examples doc tools; do
     [ ! -d "$build/subprojects/speculo/$part" ] || fail "builds $part too"
 done
 setup --reconfigure -Dspeculo:default_library=static # the same objects, once more linked
