@@ -9,7 +9,7 @@ namespace {
 
 using Choices = const AreaChoices &;
 
-constexpr uint64_t small = 4096, roomy = 16384;
+constexpr uint64_t small = 4096, roomy = 16384, large = 32768;
 
 AreaChoices with(uint64_t capacity, uint64_t most, uint32_t segments = 3, uint32_t flags = 0) {
     AreaChoices choices(capacity);
@@ -106,6 +106,16 @@ void one_of_another_boot(Play &play, Choices choices) {
 void one_that_a_power_cut_left(Play &play, Choices choices) {
     a_few(play, choices);
     play.reboot(false);
+}
+
+// What lasts lies so far apart, and the last quarter is so near, that copying begins with the next few chunks.
+void one_to_be_copied_ahead(Play &play, Choices choices) {
+    a_few(play, choices);
+    play.add(Wish(17000).transient());
+    play.add(Wish(90).key("far"));
+    play.add(Wish(5600).transient());
+    play.add(Wish(500));
+    play.commit();
 }
 
 // Grown for a large chunk that is gone, and quiet since.
@@ -244,6 +254,40 @@ void compact_twice_in_a_commit(Play &play, Choices) {
     play.commit();
 }
 
+// A little is copied by each chunk; what was copied is superseded before the switch, and so is what was not yet.
+void begin_a_spread_compaction(Play &play) {
+    play.add(Wish(1500).key("far"));
+    play.commit();
+    play.add(Wish(20).key("one"));
+    play.add(Wish(20).supersedes(1));
+    play.obsolete(5);
+    play.commit();
+    play.add(Wish(1200));
+    play.remove_key("two");
+    play.commit();
+    play.add(Wish(1800).transient());
+    play.add(Wish(20).key("one"));
+    play.add(Wish(20).key("late"));
+    play.commit();
+}
+
+void spread_a_compaction(Play &play, Choices) {
+    begin_a_spread_compaction(play);
+    play.add(Wish(6000).compacts());
+    play.commit();
+    play.add(Wish(1).key("late"));
+    play.commit();
+}
+
+void spread_a_compaction_into_a_commit(Play &play, Choices) {
+    begin_a_spread_compaction(play);
+    play.add(Wish(10).key("late"));
+    play.add(Wish(30).key("new"));
+    play.add(Wish(6000).compacts());
+    play.add(Wish(10).key("new"));
+    play.commit();
+}
+
 void outgrow_the_key_table(Play &play, Choices) {
     for (int i = 0; i < 10; ++i) { play.add(Wish(1).key("key " + std::to_string(i))); }
     play.commit();
@@ -360,6 +404,9 @@ const std::vector<Scenario> &all_scenarios() {
         {"compact_in_a_commit", ordinary, with(small, 2 * small), a_filled_one, compact_in_a_commit},
         {"compact_twice_in_a_commit", goes_round, with(small, 4 * small, 2), a_filled_one, compact_twice_in_a_commit},
         {"compact_what_was_large", goes_round, with(small, 8 * small), a_grown_one, compact},
+        {"spread_a_compaction", ordinary, AreaChoices(large), one_to_be_copied_ahead, spread_a_compaction},
+        {"spread_a_compaction_into_a_commit", ordinary, AreaChoices(large), one_to_be_copied_ahead,
+         spread_a_compaction_into_a_commit},
         {"outgrow_the_key_table", ordinary, AreaChoices(small), a_few, outgrow_the_key_table},
         {"grow", ordinary, with(small, 16 * small), a_few, grow},
         {"use_the_reserve", is_full, AreaChoices(small), a_full_one, use_the_reserve},
