@@ -20,7 +20,7 @@ namespace {
 
 using namespace speculo::test;
 
-constexpr unsigned takeovers_of_every_day = 120;
+constexpr unsigned takeovers_of_every_day = 300;
 
 unsigned number_in(const char *variable, unsigned otherwise) {
     const char *text = std::getenv(variable);
