@@ -141,7 +141,7 @@ void check_end(Check &check, SegmentCheck &segment, uint32_t slot, uint64_t gene
         segment.bad("place %: END names generation % as the one after %", end.place, current_generation(end.id), generation);
     }
     uint32_t newest = slot_incarnation(observe_slot(check.area.control->slots[next]));
-    if (incarnation - 1 >= newest) {
+    if (!can_have_been(incarnation, newest)) {
         segment.bad("place %: END names incarnation % of slot %, which never was", end.place, incarnation, next);
     }
     check.ends[slot] = uint64_t(next) << 32 | incarnation;

@@ -110,6 +110,12 @@ constexpr uint64_t pack_slot(uint32_t nonce, uint32_t incarnation) { return uint
 constexpr uint32_t slot_nonce(uint64_t entry) { return uint32_t(entry >> 32); }
 constexpr uint32_t slot_incarnation(uint64_t entry) { return uint32_t(entry); }
 
+// Incarnations begin at 1, and wrap around.
+constexpr uint32_t next_incarnation(uint32_t incarnation) { return incarnation == UINT32_MAX ? 1 : incarnation + 1; }
+constexpr bool can_have_been(uint32_t incarnation, uint32_t newest) {
+    return incarnation != 0 && int32_t(newest - incarnation) >= 0;
+}
+
 // ---- segment -------------------------------------------------------------------------------------------------------------
 
 struct SegmentHeader {

@@ -148,7 +148,7 @@ int segment_create(Area &area, uint32_t slot, const Geometry &geometry, uint64_t
     WriterSegment *segment = new_segment(slot);
     if (!segment) { return -ENOMEM; }
     segment->map.geometry = geometry;
-    segment->incarnation = slot_incarnation(peek(area.control->slots[slot])) + 1;
+    segment->incarnation = next_incarnation(slot_incarnation(peek(area.control->slots[slot])));
     Unnamed object;
     int error = build(area, *segment, object, places);
     if (error < 0) {

@@ -329,4 +329,23 @@ TEST_F(Checks, list_a_bounded_number_of_problems) {
     EXPECT_EQ(result.messages.back(), "further problems are not listed");
 }
 
+// After four thousand million objects in one slot.
+TEST(CheckOfOldAreas, P8_incarnations_wrap_around) {
+    AreaName name;
+    AreaOptions options(capacity);
+    options.segments = 2;
+    Handle writer = make_area(name, options), follower = open_reader(name);
+    AreaProbe area(name);
+    core::publish_slot(area.control().slots[1], core::pack_slot(0, UINT32_MAX - 1));
+    std::vector<Handle> pins; // each generation takes a fresh object
+    for (int i = 0; i < 8; ++i) {
+        pins.push_back(open_reader(name));
+        compact_now(writer);
+        uint64_t id = commit_chunk(writer, "chunk");
+        expect_sound(name);
+        EXPECT_EQ(ids_of(read_all(follower)), Ids{id});
+    }
+    EXPECT_LT(core::slot_incarnation(core::observe_slot(area.control().slots[1])), 8u);
+}
+
 } // namespace

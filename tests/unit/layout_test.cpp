@@ -136,6 +136,20 @@ TEST(Layout, packed_words_are_frozen) {
     EXPECT_EQ(frame_flags(0x7f00000000000005), 0x7fu);
 }
 
+TEST(Layout, incarnations_wrap_around_and_leave_out_0) {
+    EXPECT_EQ(next_incarnation(0), 1u);
+    EXPECT_EQ(next_incarnation(UINT32_MAX - 1), UINT32_MAX);
+    EXPECT_EQ(next_incarnation(UINT32_MAX), 1u);
+    EXPECT_TRUE(can_have_been(1, 1));
+    EXPECT_TRUE(can_have_been(3, 7));
+    EXPECT_TRUE(can_have_been(UINT32_MAX, 2));
+    EXPECT_FALSE(can_have_been(8, 7));
+    EXPECT_FALSE(can_have_been(99, 0));
+    EXPECT_FALSE(can_have_been(2, UINT32_MAX));
+    EXPECT_FALSE(can_have_been(0, 0));
+    EXPECT_FALSE(can_have_been(0, 5));
+}
+
 // ---- geometry ---------------------------------------------------------------------------------------------------------------
 
 TEST(Geometry, is_frozen) {
