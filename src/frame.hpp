@@ -92,11 +92,9 @@ struct Frame {
     bool is_chunk() const { return !(flags & (frame_control | frame_removed)); }
 };
 
-template <class T> T field_at(const std::byte *frame, uint32_t offset) {
-    return peek(*reinterpret_cast<const Shared<T> *>(frame + offset));
-}
+template <class T> T field_at(const std::byte *frame, uint32_t offset) { return peek(*shared_at<Shared<T>>(frame + offset)); }
 template <class T> void put_field(std::byte *frame, uint32_t offset, T value) {
-    put(*reinterpret_cast<Shared<T> *>(frame + offset), value);
+    put(*shared_at<Shared<T>>(frame + offset), value);
 }
 
 // The rules from here on read a mapped segment, or a file by copies. Source: SegmentMap or SegmentFile.

@@ -16,11 +16,11 @@ struct SegmentMap {
     Geometry geometry;
     uint32_t readable = 0;
 
-    SegmentHeader &header() const { return *reinterpret_cast<SegmentHeader *>(base); }
-    IndexEntry *index() const { return reinterpret_cast<IndexEntry *>(base + page_size); }
-    KeySlot *table() const { return reinterpret_cast<KeySlot *>(base + geometry.table_offset); }
+    SegmentHeader &header() const { return *shared_at<SegmentHeader>(base); }
+    IndexEntry *index() const { return shared_at<IndexEntry>(base + page_size); }
+    KeySlot *table() const { return shared_at<KeySlot>(base + geometry.table_offset); }
     std::byte *bytes(uint32_t place) const { return base + geometry.chunks_offset + place * place_size; }
-    FrameHeader &frame(uint32_t place) const { return *reinterpret_cast<FrameHeader *>(bytes(place)); }
+    FrameHeader &frame(uint32_t place) const { return *shared_at<FrameHeader>(bytes(place)); }
 
     uint32_t commit_at(uint32_t place) const { return observe_commit(frame(place).commit); }
     uint32_t successor_at(uint32_t place) const { return load_successor(frame(place).successor); }
@@ -29,7 +29,7 @@ struct SegmentMap {
     using Position = const std::byte *;
     Position position(uint32_t place) const { return bytes(place); }
     template <class T> static T field_at(Position frame, uint32_t offset) {
-        return peek(*reinterpret_cast<const Shared<T> *>(frame + offset));
+        return peek(*shared_at<Shared<T>>(frame + offset));
     }
     static const std::byte *key_at(Position frame, uint32_t offset, uint32_t) { return frame + offset; }
 

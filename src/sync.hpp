@@ -21,6 +21,10 @@ template <class T> struct Shared { std::atomic<T> word; };
 static_assert(std::atomic<uint32_t>::is_always_lock_free && sizeof(Shared<uint32_t>) == 4);
 static_assert(std::atomic<uint64_t>::is_always_lock_free && sizeof(Shared<uint64_t>) == 8 && alignof(Shared<uint64_t>) == 8);
 
+// What the format puts at these bytes, where it is aligned as it must be.
+template <class T> T *shared_at(std::byte *bytes) { return static_cast<T *>(static_cast<void *>(bytes)); }
+template <class T> const T *shared_at(const std::byte *bytes) { return static_cast<const T *>(static_cast<const void *>(bytes)); }
+
 // ---- words covered by another pair ----------------------------------------------------------------------------------------
 // Stored before the release store of the pair that covers them, loaded after its acquire load: relaxed is enough. Always one
 // load into a local, so that what was checked is what is used.

@@ -245,7 +245,7 @@ inline Pending &append_easily(Writer &writer, uint64_t size, uint64_t length, ui
     pending.id = id;
     pending.bytes = bytes;
     if (ret_id) { *ret_id = id; }
-    auto &header = *reinterpret_cast<FrameHeader *>(bytes);
+    auto &header = *shared_at<FrameHeader>(bytes);
     put(header.successor, 0u);
     put(header.id_flags, pack_id(id, flags));
     return pending;
