@@ -2,6 +2,9 @@
 // Expiry: when a chunk is hidden, from whom, and what it costs to know the time.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <random>
+
 #include "faults.hpp"
 #include "probe.hpp"
 #include "writing.hpp"
@@ -212,6 +215,41 @@ TEST_F(Expiry, a_compaction_asks_for_the_time_once) {
     compact_now(writer);
     EXPECT_EQ(faults.calls(Site::clock_coarse), 1u); // one moment for all
     EXPECT_EQ(faults.calls(Site::clock_boot), 1u);
+}
+
+// It may run ahead, stand still, go back, or be anything: what has no deadline stays, and no byte changes that somebody holds.
+TEST_F(Expiry, P7_P8_whatever_the_clocks_do_time_only_hides) {
+    std::mt19937_64 random(1);
+    Ids lasting;
+    std::vector<speculo_chunk> holds;
+    int64_t ahead = 0;
+    for (uint64_t i = 0; i < 400; ++i) {
+        auto far = int64_t(random() >> (3 + random() % 61));
+        int64_t next = random() % 2 ? far : -far;
+        faults.clock.jump(next - ahead);
+        ahead = next;
+        if (random() % 8 == 0) { faults.clock.sleep(int64_t(random() >> 14)); }
+        put(1 + (random() >> random() % 64));
+        if (i % 8 == 0) { lasting.push_back(commit_key(writer, std::to_string(i), std::string(50, char('a' + i % 26)))); }
+        speculo_chunk view{};
+        if (i % 16 == 0 && speculo_read_key(reader, std::to_string(i).data(), std::to_string(i).size(), &view) == 1) {
+            ASSERT_EQ(speculo_chunk_hold(reader, &view), 0);
+            holds.push_back(view);
+        }
+        if (i % 5 == 0) { compact_now(writer); }
+        Ids live = live_ids(name);
+        EXPECT_TRUE(std::includes(live.begin(), live.end(), lasting.begin(), lasting.end())) << "round " << i;
+    }
+    EXPECT_EQ(holds.size(), 25u);
+    for (size_t i = 0; i < holds.size(); ++i) {
+        EXPECT_EQ(seen(holds[i]).payload, std::string(50, char('a' + i * 16 % 26)));
+        speculo_chunk_release(&holds[i]);
+    }
+    reader.close();
+    writer.close();
+    writer = open_writer(name);
+    Ids live = live_ids(name);
+    EXPECT_TRUE(std::includes(live.begin(), live.end(), lasting.begin(), lasting.end()));
 }
 
 } // namespace
