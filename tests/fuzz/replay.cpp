@@ -6,12 +6,11 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <random>
 #include <string>
 #include <vector>
+
+#include <dirent.h>
 
 #include "target.hpp"
 
@@ -21,37 +20,40 @@ using Bytes = std::vector<uint8_t>;
 
 std::minstd_rand chance(1);
 
-std::vector<Bytes> inputs_at(const std::string &path) {
+// Files by the C library alone, which the memory sanitizer knows.
+Bytes content(const std::string &file) {
+    Bytes bytes;
+    std::FILE *stream = std::fopen(file.c_str(), "rb");
+    if (!stream) {
+        std::perror(file.c_str());
+        std::exit(2);
+    }
+    uint8_t block[4096];
+    while (size_t size = std::fread(block, 1, sizeof block, stream)) { bytes.insert(bytes.end(), block, block + size); }
+    std::fclose(stream);
+    return bytes;
+}
+
+void add_inputs(const std::string &path, std::vector<Bytes> &inputs) {
+    DIR *folder = opendir(path.c_str());
+    if (!folder) { return inputs.push_back(content(path)); }
     std::vector<std::string> files;
-    if (std::filesystem::is_directory(path)) {
-        for (const auto &entry : std::filesystem::recursive_directory_iterator(path)) {
-            if (entry.is_regular_file()) { files.push_back(entry.path().string()); }
-        }
-    } else {
-        files.push_back(path);
+    while (const dirent *entry = readdir(folder)) {
+        if (entry->d_name[0] != '.') { files.push_back(path + "/" + entry->d_name); }
     }
+    closedir(folder);
     std::sort(files.begin(), files.end());
-    std::vector<Bytes> inputs;
-    for (const std::string &file : files) {
-        std::ifstream stream(file, std::ios::binary);
-        inputs.emplace_back(std::istreambuf_iterator<char>(stream), std::istreambuf_iterator<char>());
-    }
-    return inputs;
+    for (const std::string &file : files) { inputs.push_back(content(file)); }
 }
 
 uint64_t number(const char *text) { return std::strtoull(text, nullptr, 10); }
 
-// The input that is running, for whoever sees it die.
-std::string running_file() {
-    const char *path = std::getenv("SPECULO_FUZZ_RUNNING");
-    return path ? path : "";
-}
-
+// SPECULO_FUZZ_RUNNING names a file for the input that is running: what it is when the program dies.
 void run(const Bytes &input) {
-    static const std::string file = running_file();
-    if (!file.empty()) {
-        std::ofstream(file, std::ios::binary | std::ios::trunc)
-            .write(reinterpret_cast<const char *>(input.data()), std::streamsize(input.size()));
+    static const char *const file = std::getenv("SPECULO_FUZZ_RUNNING");
+    if (std::FILE *stream = file ? std::fopen(file, "wb") : nullptr) {
+        std::fwrite(input.data(), 1, input.size(), stream);
+        std::fclose(stream);
     }
     LLVMFuzzerTestOneInput(input.data(), input.size());
 }
@@ -90,7 +92,7 @@ int main(int count, char **arguments) {
         } else if (std::strncmp(argument, "-seed=", 6) == 0) {
             seed = number(argument + 6);
         } else {
-            for (Bytes &input : inputs_at(argument)) { inputs.push_back(std::move(input)); }
+            add_inputs(argument, inputs);
         }
     }
     if (inputs.empty()) {
