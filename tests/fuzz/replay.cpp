@@ -14,6 +14,12 @@
 
 #include "target.hpp"
 
+#if defined(__has_feature)
+#if __has_feature(memory_sanitizer)
+template class std::basic_string<char>; // the one of the C++ library has been compiled without it
+#endif
+#endif
+
 namespace {
 
 using Bytes = std::vector<uint8_t>;
