@@ -32,7 +32,12 @@ using os::Access;
 using os::Lock;
 
 constexpr uint64_t largest_file = 512 << 10, all_files = 2 << 20;
-constexpr size_t region_size = sizeof(void *) == 8 ? size_t(1) << 37 : 2 * largest_file; // beyond what any geometry asks for
+// Room for what a file's header may ask for; where addresses are few, or each page costs an emulator something, for less.
+#ifdef __x86_64__
+constexpr size_t region_size = size_t(1) << 37;
+#else
+constexpr size_t region_size = 2 * largest_file;
+#endif
 constexpr int max_files = 40, max_descriptors = 128, first_descriptor = 100;
 constexpr uint64_t tick = 4000000;
 
