@@ -3,7 +3,7 @@
 // every reader stands in the segment already.
 //
 // usage: hot-paths            prints the names of the paths
-//        hot-paths PATH       runs that one `rounds` times in path_PATH()
+//        hot-paths PATH       runs that one, as often as was printed with its name, in path_PATH()
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -69,12 +69,16 @@ public:
         check(speculo_chunk_alloc(writer, size, options, &data, nullptr) == 0, "alloc");
         check(speculo_commit(writer) == 0, "commit");
     }
-    void read_next() {
-        speculo_chunk chunk;
-        check(speculo_read_next(reader, &chunk) == 1, "read_next");
+    void fill_key(size_t key) { write(64, &keyed_[key]); }
+    void read_next() { check(speculo_read_next(reader, &seen) == 1, "read_next"); }
+    speculo_snapshot *open_snapshot() {
+        speculo_snapshot *snapshot = nullptr;
+        check(speculo_snapshot_open(reader, &snapshot) == 0, "snapshot_open");
+        return snapshot;
     }
 
     speculo_area *writer = nullptr, *reader = nullptr;
+    speculo_chunk seen = {}; // the last one
 
 private:
     std::vector<speculo_chunk_options> keyed_ = keyed();
@@ -140,6 +144,54 @@ __attribute__((noinline)) void path_read_key(Area &area) {
     for (uint64_t i = 0; i < rounds; ++i) { check(speculo_read_key(area.reader, "key7", 4, &chunk) == 1, "read_key"); }
 }
 
+__attribute__((noinline)) void path_read_key_again(Area &area) { // a commit before each, so there is something newer to find
+    speculo_chunk chunk;
+    for (uint64_t i = 0; i < rounds; ++i) {
+        area.fill_key(7);
+        check(speculo_read_key(area.reader, "key7", 4, &chunk) == 1, "read_key");
+    }
+}
+
+__attribute__((noinline)) void path_read_next_key(Area &area) {
+    for (uint64_t i = 0; i < keys; ++i) { area.read_next(); }
+}
+
+__attribute__((noinline)) void path_read_superseded(Area &area) { // all that it passes to get to one that is live
+    area.read_next();
+}
+
+__attribute__((noinline)) void path_is_live(Area &area) {
+    for (uint64_t i = 0; i < rounds; ++i) { check(speculo_chunk_is_live(area.reader, &area.seen) == 1, "is_live"); }
+}
+
+__attribute__((noinline)) void path_wait_nothing(Area &area) {
+    for (uint64_t i = 0; i < rounds; ++i) { check(speculo_wait(area.reader, 0) == 0, "wait"); }
+}
+
+__attribute__((noinline)) void path_snapshot(Area &area) { // no more than opened and closed
+    for (uint64_t i = 0; i < rounds; ++i) { speculo_snapshot_close(area.open_snapshot()); }
+}
+
+__attribute__((noinline)) void path_snapshot_next(Area &area) { // of 100 keys
+    for (uint64_t i = 0; i < rounds / keys; ++i) {
+        speculo_snapshot *snapshot = area.open_snapshot();
+        speculo_chunk chunk;
+        for (uint64_t k = 0; k < keys; ++k) { check(speculo_snapshot_next(snapshot, &chunk) == 1, "snapshot_next"); }
+        speculo_snapshot_close(snapshot);
+    }
+}
+
+__attribute__((noinline)) void path_snapshot_key(Area &area) {
+    speculo_snapshot *snapshot = area.open_snapshot();
+    speculo_chunk chunk;
+    for (uint64_t i = 0; i < rounds; ++i) { check(speculo_snapshot_key(snapshot, "key7", 4, &chunk) == 1, "snapshot_key"); }
+    speculo_snapshot_close(snapshot);
+}
+
+__attribute__((noinline)) void path_compact(Area &area) { // of the 100 chunks of the keys
+    for (uint64_t i = 0; i < rounds / keys; ++i) { check(speculo_area_compact(area.writer) == 0, "compact"); }
+}
+
 } // extern "C"
 
 namespace {
@@ -148,6 +200,7 @@ struct Path {
     const char *name;
     void (*run)(Area &);
     void (*prepare)(Area &);
+    uint64_t rounds = ::rounds;
 };
 
 void prepare_writer(Area &area) { area.fill(64, transient, 100); }
@@ -180,13 +233,34 @@ const std::vector<Path> paths = {
          prepare_keys(area);
          check(speculo_read_key(area.reader, "key7", 4, &chunk) == 1, "read_key"); // this one enters the segment
      }},
+    {"read_key_again", path_read_key_again,
+     [](Area &area) {
+         prepare_keys(area);
+         path_read_key(area);
+     }},
+    {"read_next_key", path_read_next_key, prepare_keys, keys},
+    {"read_superseded", path_read_superseded,
+     [](Area &area) {
+         area.open_reader();
+         for (uint64_t i = 0; i < rounds; ++i) { area.fill_key(7); }
+     }},
+    {"is_live", path_is_live,
+     [](Area &area) {
+         prepare_keys(area);
+         area.read_next();
+     }},
+    {"wait_nothing", path_wait_nothing, [](Area &area) { area.open_reader(); }},
+    {"snapshot", path_snapshot, prepare_keys},
+    {"snapshot_next", path_snapshot_next, prepare_keys},
+    {"snapshot_key", path_snapshot_key, prepare_keys},
+    {"compact", path_compact, prepare_keys, rounds / keys},
 };
 
 } // namespace
 
 int main(int argc, char **argv) {
     for (const Path &path : paths) {
-        if (argc < 2) { std::printf("%s %llu\n", path.name, static_cast<unsigned long long>(rounds)); }
+        if (argc < 2) { std::printf("%s %llu\n", path.name, static_cast<unsigned long long>(path.rounds)); }
         if (argc < 2 || std::strcmp(argv[1], path.name) != 0) { continue; }
         Area area;
         path.prepare(area);
