@@ -6,17 +6,11 @@
 
 #include <poll.h>
 
-#include <speculo/speculo.h>
-
-#include "two_processes.hpp"
+#include "area.hpp"
 
 namespace bench {
 
 constexpr size_t payload = 64;
-
-struct AreaOptions : speculo_area_options {
-    AreaOptions() : speculo_area_options{} { struct_size = sizeof(speculo_area_options); }
-};
 
 class WriterEnd {
 public:
@@ -34,7 +28,6 @@ public:
     }
     WriterEnd(const WriterEnd &) = delete;
 
-    static void check_code(int error) { check(error >= 0, speculo_strerror(error)); }
     const char *name() const { return name_.c_str(); }
 
     uint64_t *alloc() {
@@ -62,18 +55,18 @@ public:
     void open(const char *name) {
         AreaOptions options;
         options.flags = SPECULO_AREA_TRUST_UID; // root's; that of the same uid as well
-        WriterEnd::check_code(speculo_area_open(name, SPECULO_OPEN_AT_END, &options, &area_));
+        check_code(speculo_area_open(name, SPECULO_OPEN_AT_END, &options, &area_));
     }
     ~ReaderEnd() { speculo_area_close(area_); }
 
     bool next(uint64_t &number) {
         speculo_chunk chunk;
         int found = speculo_read_next(area_, &chunk);
-        WriterEnd::check_code(found);
+        check_code(found);
         if (found == 1) { std::memcpy(&number, chunk.data, sizeof number); }
         return found == 1;
     }
-    void wait() { WriterEnd::check_code(speculo_wait(area_, -1)); }
+    void wait() { check_code(speculo_wait(area_, -1)); }
 
     uint64_t receive() {
         uint64_t number = 0;
@@ -100,7 +93,7 @@ public:
 private:
     int dispatch() {
         int found = speculo_area_dispatch(area_);
-        WriterEnd::check_code(found);
+        check_code(found);
         return found;
     }
 

@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// What the number of keys costs.
+//
+// usage: bench-keys snapshot [keys=100] [messages=COMMITS]     all keys at one moment, beside reading them singly; commits at 1 kHz
+//        bench-keys growth [keys=COUNT] [messages=UPDATES]     updates and reads of many keys, in no order, in an area
+//        bench-keys bare-growth ...                            the same in an array, which shows what the caches do
+#include "area.hpp"
+#include "bare.hpp"
+
+namespace {
+
+using bench::check;
+using bench::check_code;
+using bench::Keys;
+using bench::now_ns;
+using bench::Plan;
+
+constexpr size_t size = 64;
+
+void update(speculo_area *writer, const speculo_chunk_options &options, uint64_t number) {
+    void *data;
+    check_code(speculo_chunk_alloc(writer, size, &options, &data, nullptr));
+    bench::fill<size>(data, number);
+}
+
+uint64_t read(speculo_area *reader, const speculo_chunk_options &options) {
+    speculo_chunk chunk;
+    check(speculo_read_key(reader, options.key, options.key_size, &chunk) == 1, "a key is not there");
+    return bench::number_of<size>(chunk.data);
+}
+
+speculo_area *open_reader(const bench::WritersArea &area) {
+    bench::AreaOptions options;
+    options.prefault = UINT64_MAX;
+    speculo_area *reader;
+    check_code(speculo_area_open(area.name(), SPECULO_OPEN_NO_CURSOR, &options, &reader));
+    return reader;
+}
+
+// ---- a snapshot ----------------------------------------------------------------------------------------------------------------
+
+struct Rounds {
+    std::atomic<uint32_t> is_over;
+    uint64_t count, retries, walk_ns, look_up_ns, singly_ns;
+};
+
+speculo_snapshot *open_snapshot(speculo_area *reader, uint64_t &retries) {
+    speculo_snapshot *snapshot;
+    int error;
+    while ((error = speculo_snapshot_open(reader, &snapshot)) == -EAGAIN) { ++retries; }
+    check_code(error);
+    return snapshot;
+}
+
+// All keys have what one commit gave them.
+void walk(speculo_area *reader, uint64_t keys, uint64_t &retries) {
+    speculo_snapshot *snapshot = open_snapshot(reader, retries);
+    speculo_chunk chunk;
+    uint64_t count = 0, first = 0;
+    int found;
+    while ((found = speculo_snapshot_next(snapshot, &chunk)) == 1) {
+        uint64_t number = bench::number_of<size>(chunk.data);
+        if (count++ == 0) { first = number; }
+        check(number == first, "a snapshot has keys of different commits");
+    }
+    check_code(found);
+    check(count == keys, "a snapshot lacks keys");
+    speculo_snapshot_close(snapshot);
+}
+
+void look_up(speculo_area *reader, Keys &keys, uint64_t &retries) {
+    speculo_snapshot *snapshot = open_snapshot(reader, retries);
+    uint64_t first = 0;
+    for (uint64_t i = 0; i < keys.count(); ++i) {
+        speculo_chunk chunk;
+        check(speculo_snapshot_key(snapshot, keys[i].key, keys[i].key_size, &chunk) == 1, "a snapshot lacks a key");
+        uint64_t number = bench::number_of<size>(chunk.data);
+        if (i == 0) { first = number; }
+        check(number == first, "a snapshot has keys of different commits");
+    }
+    speculo_snapshot_close(snapshot);
+}
+
+void look_at_all(speculo_area *reader, Keys &keys, Rounds &rounds) {
+    for (; rounds.is_over == 0; ++rounds.count) {
+        uint64_t begin = now_ns();
+        walk(reader, keys.count(), rounds.retries);
+        uint64_t walked = now_ns();
+        look_up(reader, keys, rounds.retries);
+        uint64_t looked = now_ns();
+        uint64_t least = 0;
+        for (uint64_t i = 0; i < keys.count(); ++i) {
+            uint64_t number = read(reader, keys[i]);
+            check(number >= least, "a key is older than one read before it");
+            least = number;
+        }
+        uint64_t done = now_ns();
+        rounds.walk_ns += walked - begin;
+        rounds.look_up_ns += looked - walked;
+        rounds.singly_ns += done - looked;
+    }
+}
+
+void measure_snapshot(const Plan &plan) {
+    auto *rounds = static_cast<Rounds *>(bench::shared_memory(sizeof(Rounds)));
+    bench::AreaOptions options;
+    options.capacity = 1 << 20;
+    options.segments = 3;
+    options.prefault = 4 << 20;
+    bench::WritersArea area(options);
+    Keys keys(plan.keys);
+    speculo_area *reader = nullptr;
+    auto commit = [&](uint64_t number) {
+        for (uint64_t i = 0; i < keys.count(); ++i) { update(area.handle(), keys[i], number); }
+        speculo_commit(area.handle());
+    };
+    commit(1);
+    bench::run(
+        1, [&] { reader = open_reader(area); }, [&] { look_at_all(reader, keys, *rounds); },
+        [&] {
+            uint64_t begin = now_ns();
+            for (uint64_t i = 0; i < plan.messages; ++i) {
+                while (now_ns() < begin + i * 1000000) { bench::pause(); }
+                commit(i + 2);
+            }
+            rounds->is_over = 1;
+        });
+    double count = double(rounds->count);
+    check(count > 0, "nobody looked");
+    bench::print_figures({{"walk", double(rounds->walk_ns) / count},
+                          {"look_up", double(rounds->look_up_ns) / count},
+                          {"singly", double(rounds->singly_ns) / count},
+                          {"retries", double(rounds->retries)}});
+}
+
+// ---- many keys -----------------------------------------------------------------------------------------------------------------
+
+// All keys from 0 to below `count`, again and again, in an order that no cache foresees.
+class Order {
+public:
+    explicit Order(uint64_t count) : count_(count) {}
+    uint64_t next() {
+        state_ ^= state_ << 13;
+        state_ ^= state_ >> 7;
+        state_ ^= state_ << 17;
+        return ((state_ >> 32) * count_) >> 32;
+    }
+
+private:
+    uint64_t count_, state_ = 88172645463325252;
+};
+
+void measure_growth(const Plan &plan) {
+    constexpr uint64_t frame = 112;
+    bench::AreaOptions options;
+    options.capacity = std::max<uint64_t>(1 << 20, 4 * plan.keys * frame);
+    options.segments = 2;
+    options.prefault = options.segments * (options.capacity + options.capacity / 8 + (64 << 10));
+    bench::WritersArea area(options);
+    Keys keys(plan.keys);
+    std::vector<uint64_t> newest(plan.keys);
+    for (uint64_t i = 0; i < plan.keys; ++i) {
+        update(area.handle(), keys[i], 0);
+        speculo_commit(area.handle());
+    }
+    double update_ns = 0, read_ns = 0;
+    bench::pin(0);
+    Order order(plan.keys);
+    uint64_t begin = now_ns();
+    for (uint64_t i = 0; i < plan.messages; ++i) {
+        uint64_t key = order.next();
+        update(area.handle(), keys[key], i);
+        speculo_commit(area.handle());
+        newest[key] = i;
+    }
+    update_ns = double(now_ns() - begin) / double(plan.messages);
+    speculo_area *reader = open_reader(area);
+    read(reader, keys[0]); // enters the segment
+    begin = now_ns();
+    for (uint64_t i = 0; i < plan.messages; ++i) {
+        uint64_t key = order.next();
+        check(read(reader, keys[key]) == newest[key], "a key has another value");
+    }
+    read_ns = double(now_ns() - begin) / double(plan.messages);
+    speculo_area_close(reader);
+    bench::print_figures({{"update", update_ns}, {"read", read_ns}});
+}
+
+void measure_bare_growth(const Plan &plan) {
+    bench::pin(0);
+    bench::Memory memory(plan.keys * size, PROT_READ | PROT_WRITE);
+    std::vector<uint64_t> newest(plan.keys);
+    for (uint64_t i = 0; i < plan.keys; ++i) { bench::fill<size>(memory.bytes() + i * size, 0); }
+    Order order(plan.keys);
+    uint64_t begin = now_ns();
+    for (uint64_t i = 0; i < plan.messages; ++i) {
+        uint64_t key = order.next();
+        bench::fill<size>(memory.bytes() + key * size, i);
+        newest[key] = i;
+    }
+    double update_ns = double(now_ns() - begin) / double(plan.messages);
+    begin = now_ns();
+    for (uint64_t i = 0; i < plan.messages; ++i) {
+        uint64_t key = order.next();
+        check(bench::number_of<size>(memory.bytes() + key * size) == newest[key], "a key has another value");
+    }
+    double read_ns = double(now_ns() - begin) / double(plan.messages);
+    bench::print_figures({{"update", update_ns}, {"read", read_ns}});
+}
+
+} // namespace
+
+int main(int argc, char **argv) {
+    Plan plan(argc, argv);
+    if (plan.what == "snapshot") {
+        measure_snapshot(plan);
+    } else if (plan.what == "growth") {
+        measure_growth(plan);
+    } else if (plan.what == "bare-growth") {
+        measure_bare_growth(plan);
+    } else {
+        bench::fail("usage: bench-keys snapshot|growth|bare-growth [NAME=NUMBER]...");
+    }
+}
