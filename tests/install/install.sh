@@ -43,18 +43,28 @@ install_into "$scratch/all"
 install_into "$scratch/runtime" --tags runtime
 install_into "$scratch/devel" --tags devel
 # What the option doc has built, if anything.
-mkdir "$scratch/man" "$scratch/doc"
+mkdir "$scratch/man" "$scratch/doc" "$scratch/tools"
 install_into "$scratch/man" --tags man
 install_into "$scratch/doc" --tags doc
+install_into "$scratch/tools" --tags tools
 # shellcheck disable=SC2046,SC2086 # lists of words
 {
     expect_names "runtime" "$scratch/runtime" $runtime
     expect_names "devel" "$scratch/devel" $devel
-    expect_names "all" "$scratch/all" $runtime $devel $(names_in "$scratch/man") $(names_in "$scratch/doc")
+    expect_names "all" "$scratch/all" $runtime $devel $(names_in "$scratch/man") $(names_in "$scratch/doc") \
+        $(names_in "$scratch/tools")
 }
 for page in $(names_in "$scratch/man"); do
     [ -s "$scratch/man$prefix/$mandir/man${page##*.}/$page" ] || fail "$page: not in the folder of its section"
 done
+
+# The command has its manual pages with it, one for each subcommand, and runs from where it is installed.
+if [ -n "$(names_in "$scratch/tools")" ]; then
+    command=$(find "$scratch/all" -path '*/bin/speculo')
+    for name in $(LD_LIBRARY_PATH=$(dirname "$(find "$scratch/all" -name libspeculo.so)") "$command" --help | sed -n 's/^  \([a-z]*\)  .*/\1/p'); do
+        [ -s "$scratch/tools$prefix/$mandir/man1/speculo-$name.1" ] || fail "speculo-$name.1: not installed"
+    done
+fi
 
 # ---- programs outside the project ----------------------------------------------------------------------------------------------
 # Where the files really are: the prefix inside the folder. Everything else in the .pc file is relative to it.

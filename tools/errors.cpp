@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "errors.hpp"
+
+#include <cerrno>
+#include <cstring>
+#include <unistd.h>
+
+#include <speculo/speculo.h>
+
+#include "areas.hpp"
+#include "terminal.hpp"
+
+namespace speculo::tool {
+
+namespace {
+
+std::string command_name = "speculo";
+
+struct Meaning {
+    int error;
+    Status status;
+    const char *text; // % is the area
+};
+
+constexpr Meaning meanings[] = {
+    {ENOENT, Status::absent, "there is no area '%'; 'speculo list' shows those there are"},
+    {EEXIST, Status::busy, "there is an area '%' already"},
+    {EBUSY, Status::busy, "another process writes to '%'; wait until it ends"},
+    {EACCES, Status::denied, "no access to '%'; its owner can allow it with 'speculo create % --mode 0644'"},
+    {EPERM, Status::denied, "'%' belongs to another user; reading commands accept that with --trust USER"},
+    {EROFS, Status::denied, "'%' cannot be written to"},
+    {ENOSPC, Status::full, "no room for '%': the area, or the file system that it is in, is full"},
+    {EDQUOT, Status::full, "no room for '%': your quota is used up"},
+    {ENOMEM, Status::full, "not enough memory for '%'"},
+    {EMSGSIZE, Status::full, "too large for '%'; 'speculo create % --max SIZE' lets it grow"},
+    {EPROTONOSUPPORT, Status::damaged, "'%' was made by another version of speculo; 'speculo rm %' removes it"},
+    {EBADMSG, Status::damaged, "'%' is damaged; 'speculo check %' says where, 'speculo rm %' removes it"},
+    {ESTALE, Status::absent, "'%' was removed"},
+    {EINVAL, Status::misused, "'%' cannot be an area: a name is 1 to 200 of A-Z a-z 0-9 . _ - and does not begin with a dot"},
+    {ENOTDIR, Status::misused, "'%' cannot be an area: part of the path is no directory"},
+    {EOPNOTSUPP, Status::failed, "'%': this system, or the file system, cannot do that"},
+    {EAGAIN, Status::failed, "'%' changes too fast; try again"},
+};
+
+std::string fill_in(const char *text, std::string_view name) {
+    std::string filled;
+    for (; *text != '\0'; ++text) {
+        if (*text == '%') {
+            filled += name;
+        } else {
+            filled += *text;
+        }
+    }
+    return filled;
+}
+
+} // namespace
+
+Failure area_failure(std::string_view name, int error) {
+    if (error == -EINVAL && is_sound_name(std::string(name))) {
+        return {Status::misused,
+                "'" + std::string(name) + "': these sizes do not go together, or are beyond what an area can have"};
+    }
+    for (const Meaning &meaning : meanings) {
+        if (meaning.error == -error) { return {meaning.status, fill_in(meaning.text, name)}; }
+    }
+    return {Status::failed, std::string(name) + ": " + speculo_strerror(error)};
+}
+
+Failure system_failure(std::string_view what, int error) {
+    Status status = Status::failed;
+    if (error == ENOENT) { status = Status::absent; }
+    if (error == EACCES || error == EPERM) { status = Status::denied; }
+    if (error == ENOSPC || error == EDQUOT) { status = Status::full; }
+    return {status, std::string(what) + ": " + std::strerror(error)}; // NOLINT(concurrency-mt-unsafe): one thread
+}
+
+void set_command(std::string_view command) { command_name = "speculo " + std::string(command); }
+
+void note(std::string_view message) {
+    std::string line = command_name + ": " + printable(message) + '\n';
+    // Nobody can be told that this failed.
+    [[maybe_unused]] auto written = ::write(STDERR_FILENO, line.data(), line.size());
+}
+
+} // namespace speculo::tool
