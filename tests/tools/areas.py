@@ -77,12 +77,13 @@ class Areas(ToolTest):
         self.assertIn('speculo check', self.fails(4, 'info', damaged))
 
     def test_areas_in_files(self):
-        area = self.folder / 'weather'
+        folder = self.place()
+        area = folder / 'weather'
         self.put(str(area), b'x')
-        self.assertEqual([row['name'] for row in self.json('list', self.folder)], [str(area)])
-        self.assertEqual(self.run_tool('tail', './weather', cwd=self.folder), b'x\n')
+        self.assertEqual([row['name'] for row in self.json('list', folder)], [str(area)])
+        self.assertEqual(self.run_tool('tail', './weather', cwd=folder), b'x\n')
         self.run_tool('rm', area)
-        self.assertEqual(os.listdir(self.folder), [])
+        self.assertEqual(os.listdir(folder), [])
 
     def test_rm(self):
         names = [self.area() for _ in range(3)]

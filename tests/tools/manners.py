@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Bad input, broken pipes, signals, closed descriptors: one line, the right status, nothing lost and nothing left."""
 
-import json
 import os
+import shutil
 import signal
 import subprocess
 import time
 
-from support import AREAS, PORTABLE, SPECULO, Running, ToolTest, main, soon
+from support import AREAS, SPECULO, ToolTest, environment, main, soon
 
 COMMANDS = ['list', 'info', 'top', 'check', 'create', 'put', 'rm', 'tail', 'get', 'keys', 'watch', 'record', 'replay', 'bench']
 
@@ -46,22 +46,27 @@ class BadInput(ToolTest):
         self.assertEqual(self.state(name), '')
 
     def test_no_permission(self):
-        """For somebody who is not root."""
-        name = self.area()
+        """For somebody else, who need not be able to look into the build."""
+        folder = self.place()
+        name = folder / 'area'
         self.put(name, b'x')
-        as_nobody = {'user': 65534, 'group': 65534, 'extra_groups': [], 'cwd': '/'} if os.geteuid() == 0 else {}
-        if not as_nobody:
-            (AREAS / name).chmod(0)
-        self.assertIn('--mode', self.fails(5, 'info', name, **as_nobody))
-        if as_nobody:
-            self.fails(5, 'rm', name, **as_nobody)
-            self.run_tool('create', name, '--mode', '0644')
-            self.run_tool('tail', name, **as_nobody)
-            for file in [AREAS / name, *AREAS.glob(name + '@*')]:
-                os.chown(file, 12345, 12345)
-            self.assertIn('--trust', self.fails(5, 'tail', name, **as_nobody))
-            self.assertEqual(self.run_tool('tail', name, '--trust', '12345', **as_nobody), b'x\n')
-            self.fails(2, 'tail', name, '--trust', 'no-such-user', **as_nobody)
+        if os.geteuid() != 0:
+            name.chmod(0)
+            self.assertIn('--mode', self.fails(5, 'info', name))
+            return
+        shutil.copy(SPECULO, folder)
+        shutil.copy(os.environ['SPECULO_LIBRARY'], folder / 'libspeculo.so.0')
+        nobody = {'user': 65534, 'group': 65534, 'extra_groups': [], 'cwd': '/', 'command': folder / 'speculo',
+                  'env': {**environment, 'LD_LIBRARY_PATH': str(folder)}}
+        self.assertIn('--mode', self.fails(5, 'info', name, **nobody))
+        self.assertIn('another user', self.fails(5, 'rm', name, **nobody))
+        self.run_tool('create', name, '--mode', '0644')
+        self.assertEqual(self.run_tool('tail', name, **nobody), b'x\n')
+        for file in folder.glob('area*'):
+            os.chown(file, 12345, 12345)
+        self.assertIn('--trust', self.fails(5, 'tail', name, **nobody))
+        self.assertEqual(self.run_tool('tail', name, '--trust', '12345', **nobody), b'x\n')
+        self.fails(2, 'tail', name, '--trust', 'no-such-user', **nobody)
 
     def test_full_shared_memory(self):
         """A file system of its own, of 4 MiB."""

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """What the tests of the command share.
 
-Environment: SPECULO is the command, SPECULO_AREAS the directory that areas live in, SPECULO_PORTABLE 1 where the library keeps to
+Environment: SPECULO is the command, SPECULO_LIBRARY what it is linked to, SPECULO_AREAS the directory that areas live in, SPECULO_PORTABLE 1 where the library keeps to
 POSIX (no lossless areas, and nobody knows whether a writer lives)."""
 
 import fcntl
@@ -65,6 +65,13 @@ class ToolTest(unittest.TestCase):
         self.addCleanup(self.forget, name)
         return name
 
+    def place(self) -> Path:
+        """A folder in memory for areas in files, that everybody may look into."""
+        folder = tempfile.TemporaryDirectory(dir='/dev/shm', prefix=f'speculo-test-{os.getpid()}-')
+        self.addCleanup(folder.cleanup)
+        os.chmod(folder.name, 0o755)
+        return Path(folder.name)
+
     @staticmethod
     def forget(name: str) -> None:
         for file in [AREAS / name, *AREAS.glob(name + '@*')]:
@@ -72,7 +79,7 @@ class ToolTest(unittest.TestCase):
 
     def start(self, *arguments: Any, **options: Any) -> Running:
         options = {'stdin': subprocess.DEVNULL, 'stdout': subprocess.PIPE, 'stderr': subprocess.PIPE, 'env': environment, **options}
-        running = Running([SPECULO, *map(str, arguments)], **options)
+        running = Running([options.pop('command', SPECULO), *map(str, arguments)], **options)
 
         def end() -> None:
             if running.poll() is None:
