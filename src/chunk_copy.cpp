@@ -30,6 +30,7 @@ std::byte *aligned_within(ChunkCopy *copy, size_t alignment) {
 } // namespace
 
 int chunk_copy(const SegmentFile &file, Frame &frame, ChunkCopy *&copy) {
+    if (int error = file.error(); error < 0) { return error; }
     size_t alignment = frame.alignment > place_size ? frame.alignment : size_t(place_size);
     if (frame.size > file.largest() || frame.size > SIZE_MAX / 2) { return -EMSGSIZE; }
     size_t room = alignment + size_t(frame.size) + frame.key_size;

@@ -155,8 +155,7 @@ MUTANTS = [
     Mutant('end-is-told-for-ever', 'src/wait.cpp',
            'if (end == -EPIPE) { reader.waiting.told_writers = writers; }', '', 'wait'),
     Mutant('descriptor-stays-readable', 'src/wait.cpp',
-           'if (found != 1 && waiting.has_watch) { os::operations.watch_drain(&waiting.watch); }',
-           '', 'wait'),
+           'if (reader.waiting.has_watch) { os::operations.watch_drain(&reader.waiting.watch); }', '', 'wait'),
     Mutant('ring-keeps-the-flag', 'src/bell.cpp',
            'if (is_flag_set(page.sleepers)) {\n        clear_flag(page.sleepers);', 'if (is_flag_set(page.sleepers)) {', 'bell sleepers'),
     Mutant('takeover-does-not-ring', 'src/open.cpp',
@@ -194,11 +193,10 @@ MUTANTS = [
     Mutant('flag-is-written-though-it-is-set', 'src/wait.cpp', 'return load(reader, flag) != 0 || os::', 'return os::',
            'wait_untrusted'),
     Mutant('draining-comes-before-the-asking', 'src/wait.cpp',
-           'bool is_heard = found == 0 && ask_to_be_told(reader);\n'
-           '    // Behind the asking, which may make it readable itself. With something to read it had better stay so.\n'
-           '    if (found != 1 && waiting.has_watch) { os::operations.watch_drain(&waiting.watch); }\n',
-           'if (found != 1 && waiting.has_watch) { os::operations.watch_drain(&waiting.watch); }\n'
-           '    bool is_heard = found == 0 && ask_to_be_told(reader);\n', 'wait_untrusted'),
+           'bool is_heard = ask_to_be_told(reader);\n'
+           '        if (reader.waiting.has_watch) { os::operations.watch_drain(&reader.waiting.watch); }\n',
+           'if (reader.waiting.has_watch) { os::operations.watch_drain(&reader.waiting.watch); }\n'
+           '        bool is_heard = ask_to_be_told(reader);\n', 'wait_untrusted'),
 
     # ---- the system ----
     Mutant('segments-stay-mapped', 'src/pins.cpp',

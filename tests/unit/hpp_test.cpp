@@ -408,6 +408,19 @@ TEST_F(Hpp, RemovesKeys) {
     EXPECT_EQ(ec, std::errc::invalid_argument);
 }
 
+TEST_F(Hpp, ReadsWithoutTrust) {
+    put(writer, "small", chunk_options().key("k"));
+    put(writer, std::string(100, 'l'));
+    writer.commit();
+    speculo::reader reader(name, speculo::reader::untrusted, speculo::area_options().max_capacity(10));
+    EXPECT_EQ(reader.next()->text(), "small");
+    speculo::held_chunk held = reader.read("k")->hold();
+    EXPECT_EQ(thrown([&] { reader.next(); }), std::errc::message_size);
+    EXPECT_FALSE(reader.next());
+    reader = speculo::reader();
+    EXPECT_EQ(held->text(), "small");
+}
+
 TEST_F(Hpp, CompactsAndInforms) {
     put(writer, "live");
     put(writer, "transient", chunk_options().transient());
