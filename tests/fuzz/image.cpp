@@ -83,10 +83,12 @@ Edit Input::edit(size_t index) const {
     return edit;
 }
 
-Image build(const Input &input) {
+Image build(const Input &input) { return build(input, input.count); }
+
+Image build(const Input &input, size_t count) {
     const Base &base = bases()[input.base % bases().size()];
     Image image = base.image;
-    for (size_t i = 0; i < input.count; ++i) { apply(image, input.edit(i)); }
+    for (size_t i = 0; i < count; ++i) { apply(image, input.edit(i)); }
     return image;
 }
 

@@ -53,8 +53,9 @@ struct Input {
     Edit edit(size_t index) const;
 };
 
-// The image that the input stands for. `damaged`: whether there are edits at all.
+// The image that the input stands for; with the first `count` of its edits.
 Image build(const Input &input);
+Image build(const Input &input, size_t count);
 // Sees to the rest: the medium, the failing call, and the budget.
 void prepare(const Input &input);
 

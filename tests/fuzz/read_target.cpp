@@ -8,6 +8,44 @@
 
 using namespace speculo::fuzz;
 
+namespace {
+
+#ifdef SPECULO_OPEN_UNTRUSTED
+
+const Input *rewriting;
+size_t rewritten, copies;
+
+// One more edit every few copies: whatever was checked may be something else when it is copied next.
+void rewrite() {
+    if (++copies % (1 + rewriting->mode % 8) != 0 || rewritten >= rewriting->count) { return; }
+    system_overwrite(build(*rewriting, ++rewritten));
+}
+
+// A reader that trusts nobody: of a damaged area, and of a sound one that is damaged while it reads.
+void read_untrusting(const Input &input, const Image &image, bool sound) {
+    for (uint32_t more : {uint32_t(SPECULO_OPEN_READ), uint32_t(SPECULO_OPEN_AT_END), uint32_t(SPECULO_OPEN_NO_CURSOR)}) {
+        uint32_t flags = SPECULO_OPEN_UNTRUSTED | more;
+        int error = read_everything(flags, sound);
+        expect(error == 0 || !sound, "an area that was found to be sound cannot be opened without trust", error);
+        expect(system_is_same(image, "a@bell"), "a reader without trust has written");
+        rewriting = &input;
+        rewritten = copies = 0;
+        system_overwrite(build(input, 0));
+        system_set_rewriter(rewrite);
+        read_everything(flags, false);
+        system_set_rewriter(nullptr);
+        system_overwrite(image);
+    }
+}
+
+#else
+
+void read_untrusting(const Input &, const Image &, bool) {}
+
+#endif
+
+} // namespace
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     bases();
     Input input(data, size);
@@ -21,6 +59,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     }
     if (input.failing != 0) { is_sound(); }
     expect(system_is_same(image, "a@bell"), "a reader has written");
+    read_untrusting(input, image, sound);
     system_reset();
     return 0;
 }

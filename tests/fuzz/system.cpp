@@ -10,6 +10,8 @@
 
 #include <sys/mman.h>
 
+#include <speculo/speculo.h>
+
 #if defined(__has_feature)
 #if __has_feature(address_sanitizer)
 #define HAS_ADDRESS_SANITIZER
@@ -82,6 +84,7 @@ struct System {
     uint64_t now = uint64_t(1) << 50, fine = 0, random = 1;
     uint64_t calls = 0, budget = UINT64_MAX, failing = 0;
     int error = 0;
+    void (*rewrite)() = nullptr;
 };
 
 System &system() {
@@ -422,6 +425,26 @@ int watch_alarm(const os::Watch *, uint64_t) {
 
 void watch_drain(const os::Watch *) {}
 
+#ifdef SPECULO_OPEN_UNTRUSTED
+int read_at(int fd, uint64_t offset, void *ret_bytes, size_t size) {
+    ENTER
+    if (system().rewrite) { system().rewrite(); }
+    const File &file = file_of(fd);
+    if (offset > file.size || size > file.size - offset) { return -ENODATA; }
+    std::memcpy(ret_bytes, file.bytes + offset, size);
+    return 0;
+}
+
+int write_at(int fd, uint64_t offset, const void *bytes, size_t size) {
+    ENTER
+    File &file = file_of(fd);
+    expect(description_of(fd).access == Access::read_write, "a file written that was opened for reading");
+    if (offset > file.size || size > file.size - offset) { return -ENOSPC; }
+    std::memcpy(file.bytes + offset, bytes, size);
+    return 0;
+}
+#endif
+
 int touch(int fd, uint64_t offset) {
     ENTER
     expect(offset < file_of(fd).size, "a byte written behind the end");
@@ -499,6 +522,10 @@ void system_begin() {
     table.watch_alarm = watch_alarm;
     table.watch_drain = watch_drain;
     table.touch = touch;
+#ifdef SPECULO_OPEN_UNTRUSTED
+    table.read_at = read_at;
+    table.write_at = write_at;
+#endif
     table.clock_fine = clock_fine;
     table.clock_coarse = clock_coarse;
     table.clock_tick = clock_tick;
@@ -552,6 +579,15 @@ void system_restore(const Image &image) {
     }
 }
 
+void system_overwrite(const Image &image) {
+    for (const Object &object : image) {
+        Name *found = find_name(object.name);
+        if (!found || object.bytes.size() > largest_file) { continue; }
+        resize_file(*found->file, object.bytes.size());
+        std::memcpy(found->file->bytes, object.bytes.data(), object.bytes.size());
+    }
+}
+
 bool system_is_same(const Image &image, const std::string &but_for) {
     if (system().names.size() != image.size()) { return false; }
     for (const Object &object : image) {
@@ -571,6 +607,8 @@ void system_fail(uint64_t call, int error) {
     system().failing = call;
     system().error = error;
 }
+
+void system_set_rewriter(void (*rewrite)()) { system().rewrite = rewrite; }
 
 void system_set_budget(uint64_t calls) {
     system().calls = 0;

@@ -36,6 +36,10 @@ void system_reset();
 
 Image system_capture();
 void system_restore(const Image &image);
+// Another process writes and truncates: the files that there are get these bytes.
+void system_overwrite(const Image &image);
+// Called before each copy of bytes of a file; null: nobody is.
+void system_set_rewriter(void (*rewrite)());
 // Whether the files are as they were.
 bool system_is_same(const Image &image, const std::string &but_for);
 
