@@ -76,7 +76,9 @@ uint64_t wipe(Copy &copy, uint64_t places) {
     uint64_t end = map.geometry.table_slots;
     if (end - copy.wiped > places) { end = copy.wiped + places; }
     places -= end - copy.wiped;
-    for (; copy.wiped < end; ++copy.wiped) { put(map.table()[copy.wiped].frame, 0u); }
+    KeySlot *const table = map.table();
+    for (uint64_t i = copy.wiped; i < end; ++i) { put(table[i].frame, 0u); }
+    copy.wiped = end;
     return places;
 }
 
