@@ -155,7 +155,7 @@ void note_plain(Writer &writer, const Pending &pending) {
     writer.lasting.add(pending.place, pending.length, 0, pending.flags);
 }
 
-// Nothing but frames where they were allocated: their commit words, the first one last.
+// Nothing but frames without alignment where they were allocated: their commit words, the first one last.
 void commit_plain(Writer &writer) {
     const SegmentMap &map = writer.current->map;
     const Pending *pending = writer.pending;

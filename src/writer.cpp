@@ -132,7 +132,7 @@ Pending &append(Writer &writer, Request &request) {
     pending.bytes = map.bytes(pending.place);
     lay_frame(map, pending, request.key, request.tag, request.expires);
     writer.tail = pending.end();
-    writer.has_words |= pending.pad_before != 0 || pending.has_long_size || pending.supersedes != 0 || needs_slot(request);
+    writer.has_words |= pending.alignment > place_size || pending.has_long_size || pending.supersedes != 0 || needs_slot(request);
     if (field_flags(pending.flags) & frame_key) {
         ++writer.pending_keys;
         ++writer.pending_slots;

@@ -54,7 +54,7 @@ struct Writer : speculo_area {
     uint64_t keys;            // slots taken in the key table
     uint64_t pending_keys;    // pending frames with a key
     uint64_t pending_slots;   // that they need more, at most
-    bool has_words;           // the commit has more to store than the commit words of frames that lie where they were allocated
+    bool has_words; // the commit has more to store than commit words of frames that lie where they were allocated, or to count
     IndexWriter index;
     Pending *pending;
     size_t pending_count, pending_room;

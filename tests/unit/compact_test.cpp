@@ -60,6 +60,23 @@ TEST_F(Compact, P5_carries_the_live_chunks_over_in_order_with_all_they_have) {
     EXPECT_EQ(put_chunk(writer_, "next"), 5u);
 }
 
+// Wherever it lies, what counts as lasting when it comes has to be what counts when it goes: else what others there are is forgotten.
+TEST_F(Compact, P5_what_was_aligned_takes_nothing_along_when_it_goes) {
+    for (size_t before = 0; before < 512; before += 16) { // with and without padding
+        for (size_t behind : {size_t(0), size_t(16), size_t(32), size_t(80)}) {
+            AreaName name;
+            Handle writer = make_area(name, small);
+            uint64_t first = commit_chunk(writer, std::string(before, 'a'));
+            uint64_t between = commit_chunk(writer, "x", aligned(256));
+            uint64_t last = commit_chunk(writer, std::string(behind, 'b'));
+            EXPECT_EQ(speculo_chunk_obsolete(writer, between), 0);
+            commit(writer);
+            compact_now(writer);
+            EXPECT_EQ(live_ids(name), (Ids{first, last})) << before << ' ' << behind;
+        }
+    }
+}
+
 TEST_F(Compact, keeps_every_alignment_whatever_lies_before) {
     std::vector<uint32_t> alignments;
     for (uint32_t alignment = 16; alignment <= 4096; alignment *= 2) {
