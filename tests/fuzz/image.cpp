@@ -12,7 +12,7 @@ namespace speculo::fuzz {
 namespace {
 
 constexpr uint64_t largest_object = 256 << 10;
-constexpr uint64_t calls_of_a_run = 20000;
+constexpr uint64_t calls_of_a_run = 300000;
 
 // Where chunks begin in segments of 4 KiB.
 constexpr uint64_t chunks_offset = 2 * core::page_size;

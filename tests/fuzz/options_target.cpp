@@ -76,6 +76,9 @@ bool are_flags(uint32_t flags) {
     case SPECULO_OPEN_READ:
     case SPECULO_OPEN_AT_END:
     case SPECULO_OPEN_NO_CURSOR:
+    case SPECULO_OPEN_UNTRUSTED:
+    case SPECULO_OPEN_UNTRUSTED | SPECULO_OPEN_AT_END:
+    case SPECULO_OPEN_UNTRUSTED | SPECULO_OPEN_NO_CURSOR:
     case SPECULO_OPEN_WRITE:
     case SPECULO_OPEN_WRITE | SPECULO_OPEN_CREATE:
     case SPECULO_OPEN_WRITE | SPECULO_OPEN_CREATE | SPECULO_OPEN_EXCLUSIVE: return true;
@@ -83,18 +86,18 @@ bool are_flags(uint32_t flags) {
     }
 }
 
-bool are_options(const speculo_area_options &options, bool writes) {
+bool are_options(const speculo_area_options &options, uint32_t flags) {
+    const uint64_t most = uint64_t(63) << 30;
     for (uint64_t word : options.reserved) {
         if (word) { return false; }
     }
     if (options.reserved32) { return false; }
-    if (!writes) {
-        bool has_writers =
-            options.capacity || options.max_capacity || options.mode || options.compact_percent || options.segments;
+    if ((flags & SPECULO_OPEN_WRITE) == 0) {
+        bool has_writers = options.capacity || options.mode || options.compact_percent || options.segments ||
+                           options.max_capacity > (flags & SPECULO_OPEN_UNTRUSTED ? most : 0);
         bool trusts = options.flags == SPECULO_AREA_TRUST_UID;
         return !has_writers && (options.flags == 0 || trusts) && (trusts || options.trusted_uid == 0);
     }
-    const uint64_t most = uint64_t(63) << 30;
     bool has_order = !options.capacity || !options.max_capacity || options.capacity <= options.max_capacity;
     return options.capacity <= most && options.max_capacity <= most && has_order && (options.mode & ~0644u) == 0 &&
            options.compact_percent <= 100 && (options.segments == 0 || (options.segments >= 2 && options.segments <= 16)) &&
@@ -138,7 +141,7 @@ void use_area_options(Bytes &bytes, uint32_t flags) {
     flags &= 0x3f;
     speculo_area *area = nullptr;
     int error = speculo_area_open("b", flags, passed.get(), &area);
-    bool is_right = are_flags(flags) && passed.has_sound_size() && are_options(*passed.get(), flags & SPECULO_OPEN_WRITE);
+    bool is_right = are_flags(flags) && passed.has_sound_size() && are_options(*passed.get(), flags);
     expect(is_misuse(error) != is_right, "options of an area", error);
     speculo_area_close(area);
 }

@@ -10,8 +10,6 @@ using namespace speculo::fuzz;
 
 namespace {
 
-#ifdef SPECULO_OPEN_UNTRUSTED
-
 const Input *rewriting;
 size_t rewritten, copies;
 
@@ -37,12 +35,6 @@ void read_untrusting(const Input &input, const Image &image, bool sound) {
         system_overwrite(image);
     }
 }
-
-#else
-
-void read_untrusting(const Input &, const Image &, bool) {}
-
-#endif
 
 } // namespace
 

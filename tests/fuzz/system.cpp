@@ -10,8 +10,6 @@
 
 #include <sys/mman.h>
 
-#include <speculo/speculo.h>
-
 #if defined(__has_feature)
 #if __has_feature(address_sanitizer)
 #define HAS_ADDRESS_SANITIZER
@@ -425,7 +423,6 @@ int watch_alarm(const os::Watch *, uint64_t) {
 
 void watch_drain(const os::Watch *) {}
 
-#ifdef SPECULO_OPEN_UNTRUSTED
 int read_at(int fd, uint64_t offset, void *ret_bytes, size_t size) {
     ENTER
     if (system().rewrite) { system().rewrite(); }
@@ -443,7 +440,6 @@ int write_at(int fd, uint64_t offset, const void *bytes, size_t size) {
     std::memcpy(file.bytes + offset, bytes, size);
     return 0;
 }
-#endif
 
 int touch(int fd, uint64_t offset) {
     ENTER
@@ -522,10 +518,8 @@ void system_begin() {
     table.watch_alarm = watch_alarm;
     table.watch_drain = watch_drain;
     table.touch = touch;
-#ifdef SPECULO_OPEN_UNTRUSTED
     table.read_at = read_at;
     table.write_at = write_at;
-#endif
     table.clock_fine = clock_fine;
     table.clock_coarse = clock_coarse;
     table.clock_tick = clock_tick;
