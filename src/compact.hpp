@@ -20,7 +20,8 @@ struct Room {
 
 // What a compaction would carry over, at most: what has expired since still counts.
 struct Lasting {
-    uint64_t places; // of the frames, and what their alignment may take
+    uint64_t chunks;
+    uint64_t places; // of their frames, and what their alignment may take
     uint64_t keys;   // how many of them have one
     uint32_t begin;  // place of the first one
     uint32_t end;    // place behind the last one; 0: there is none
@@ -32,6 +33,7 @@ struct Lasting {
         if (!lasts(flags)) { return; }
         if (end == 0) { begin = place; }
         end = uint32_t(place + length);
+        ++chunks;
         places += most_places(length, alignment);
         keys += (flags & frame_key) != 0;
         expires |= (flags & frame_expiry) != 0;
@@ -41,7 +43,7 @@ struct Lasting {
         if (!lasts(frame.flags)) { return; }
         places -= most_places(frame.length, frame.alignment);
         keys -= (frame.flags & frame_key) != 0;
-        if (places == 0) { *this = Lasting{}; }
+        if (--chunks == 0) { *this = Lasting{}; }
     }
 
 private:
