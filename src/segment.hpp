@@ -28,9 +28,7 @@ struct SegmentMap {
     // Where a frame is, for its fields.
     using Position = const std::byte *;
     Position position(uint32_t place) const { return bytes(place); }
-    template <class T> static T field_at(Position frame, uint32_t offset) {
-        return peek(*shared_at<Shared<T>>(frame + offset));
-    }
+    template <class T> static T field_at(Position frame, uint32_t offset) { return peek(*shared_at<Shared<T>>(frame + offset)); }
     static const std::byte *key_at(Position frame, uint32_t offset, uint32_t) { return frame + offset; }
 
     uint32_t hint() const { return observe_hint(header().hint); }

@@ -193,8 +193,10 @@ bool may_ask(const Reader &reader) { return reader.waiting.bell.page && reader.w
 BellWord word_to_sleep_on(const Reader &reader) {
     const Bell &bell = reader.waiting.bell;
     if (may_ask(reader)) { return {&bell.page->word, bell.fd, offsetof(BellPage, word)}; }
-    ControlPage *control = reader.area.copier ? reader.waiting.control : reader.area.control;
-    return {control ? &control->bell : nullptr, reader.area.control_fd.fd, offsetof(ControlPage, bell)};
+    constexpr uint64_t offset = offsetof(ControlPage, bell);
+    if (!reader.area.copier) { return {&reader.area.control->bell, reader.area.control_fd.fd, offset}; }
+    ControlPage *control = reader.waiting.control;
+    return {control ? &control->bell : nullptr, reader.area.control_fd.fd, offset};
 }
 
 // Sleeps once, for a slice at most. What it gives is that of a look, or -EINTR.
