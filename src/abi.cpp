@@ -108,12 +108,14 @@ int check_chunk_options(const speculo_chunk_options &options) {
     return is_power_of_two && options.alignment <= core::max_alignment ? 0 : -EINVAL;
 }
 
-// Whether all but the key is sound without a further look, and there is neither alignment nor predecessor.
+// Whether the options are sound without a further look, and there is neither alignment nor predecessor. The size first: there may be no
+// more than that of the struct.
 bool is_plain(const speculo_chunk_options &options) {
-    uint64_t odd = options.struct_size ^ sizeof options;
+    if (options.struct_size != sizeof options) { return false; }
+    uint64_t odd = (options.flags & ~uint32_t(SPECULO_CHUNK_TRANSIENT)) | options.alignment | options.reserved32;
     for (uint64_t word : options.reserved) { odd |= word; }
-    odd |= (options.flags & ~uint32_t(SPECULO_CHUNK_TRANSIENT)) | options.alignment | options.reserved32;
-    return (odd | options.supersedes) == 0;
+    bool has_key = options.key != nullptr || options.key_size != 0;
+    return (odd | options.supersedes) == 0 && (!has_key || is_key(options.key, options.key_size));
 }
 
 // Apart from the short ways, so that those do without its registers.
@@ -187,11 +189,8 @@ int speculo_chunk_alloc(speculo_area *area, size_t size, const speculo_chunk_opt
     if (!ret_data) { return -EINVAL; }
     core::Writer &writer = writer_of(area);
     if (!options) { return core::writer_alloc_bare(writer, size, 0, ret_data, ret_id); }
-    bool has_key = is_key(options->key, options->key_size);
-    bool is_bare = (options->ttl_ns | options->tag | options->key_size | reinterpret_cast<uintptr_t>(options->key)) == 0;
-    if (!is_plain(*options) || (!has_key && (options->key || options->key_size != 0))) {
-        return alloc_checked(writer, size, *options, ret_data, ret_id);
-    }
+    if (!is_plain(*options)) { return alloc_checked(writer, size, *options, ret_data, ret_id); }
+    bool is_bare = (options->ttl_ns | options->tag | options->key_size) == 0;
     return is_bare ? core::writer_alloc_bare(writer, size, options->flags, ret_data, ret_id)
                    : core::writer_alloc_plain(writer, size, *options, ret_data, ret_id);
 }

@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "guarded.hpp"
 #include "writing.hpp"
 
 namespace {
@@ -90,6 +91,18 @@ TEST_F(AbiOptions, a_struct_that_is_too_small_is_EINVAL) {
         result.struct_size = size;
         EXPECT_EQ(info(writer, &result), -EINVAL) << size;
     }
+}
+
+// A struct of an older caller ends where its size says.
+TEST_F(AbiOptions, nothing_is_read_behind_a_struct_that_is_too_short) {
+    constexpr size_t size = 8;
+    AreaName area;
+    Handle writer = make_area(area, 64 << 10);
+    Guarded memory(size);
+    auto *options = reinterpret_cast<speculo_chunk_options *>(memory.begin());
+    options->struct_size = size;
+    void *data = nullptr;
+    EXPECT_EQ(speculo_chunk_alloc(writer, 1, options, &data, nullptr), -EINVAL);
 }
 
 TEST_F(AbiOptions, a_newer_struct_is_fine_while_its_news_are_zero) {
