@@ -30,6 +30,11 @@ numbers = itertools.count(1)
 environment = {**os.environ, 'LC_ALL': 'C.UTF-8', 'TERM': 'xterm'}
 environment.pop('NO_COLOR', None)
 
+# Whoever runs the tests behind nohup, or in the background of a script, has the command ignore these.
+for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    if signal.getsignal(number) == signal.SIG_IGN:
+        signal.signal(number, signal.SIG_DFL)
+
 
 def soon(condition: Any, what: str) -> Any:
     """Waits until a condition holds."""
