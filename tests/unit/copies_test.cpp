@@ -214,6 +214,7 @@ TEST_F(Copies, P3_a_snapshot_is_a_boundary) {
     });
 }
 
+#if !defined(SPECULO_PORTABLE) // each compaction makes an object there, and this one thread is in the guard of forks already
 TEST_F(Copies, P6_seeking_and_counting_find_a_sound_segment) {
     Handle reader = open_untrusted(name);
     tear_every_copy([&] {
@@ -229,6 +230,7 @@ TEST_F(Copies, P6_seeking_and_counting_find_a_sound_segment) {
         value_in(view);
     });
 }
+#endif
 
 // The writer commits in each copy: no word that moves with a commit is ever the same twice.
 TEST_F(Copies, P4_a_writer_at_full_speed_starves_nobody) {
