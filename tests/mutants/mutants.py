@@ -258,4 +258,8 @@ MUTANTS = [
     Mutant('late-ring-is-drained-unheard', 'src/wait.cpp',
            'if (!is_heard || load(reader, {&bell.page->watchers, bell.fd, offsetof(BellPage, watchers)}) != 0) { return is_heard; }',
            'if (bell.fd != -2) { return is_heard; }', 'wait'),
+    Mutant('fields-are-read-before-the-size', 'src/abi.cpp', 'if (options.struct_size != sizeof options) { return false; }', '',
+           'abi_options'),
+    Mutant('aligned-chunks-are-counted-as-plain-ones', 'src/writer.cpp',
+           'writer.has_words |= pending.alignment > place_size || ', 'writer.has_words |= pending.pad_before != 0 || ', 'compact'),
 ]
