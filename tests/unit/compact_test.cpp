@@ -71,6 +71,8 @@ TEST_F(Compact, P5_what_was_aligned_takes_nothing_along_when_it_goes) {
             uint64_t last = commit_chunk(writer, std::string(behind, 'b'));
             EXPECT_EQ(speculo_chunk_obsolete(writer, between), 0);
             commit(writer);
+            uint64_t length = (before + behind) / core::place_size + 2;
+            EXPECT_EQ(inside(writer).lasting.places, length) << before << ' ' << behind; // what is to be carried over
             compact_now(writer);
             EXPECT_EQ(live_ids(name), (Ids{first, last})) << before << ' ' << behind;
         }
