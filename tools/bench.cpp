@@ -327,7 +327,7 @@ Status run(const Options &options) {
 
 void add_bench(CLI::App &app, Run &ret_run) {
     auto options = std::make_shared<Options>();
-    CLI::App *command = app.add_subcommand("bench", "Measure what sharing costs on this machine");
+    CLI::App *command = add_command(app, "bench", "Measure what sharing costs on this machine");
     add_duration(command, "--time", options->time_ns, "How long to measure, default 5s");
     add_json(command, options->json);
     on_parse(command, ret_run, options, run);

@@ -14,20 +14,16 @@
 namespace speculo::tool {
 
 void add_following(CLI::App *command, FollowOptions &options) {
-    command->add_flag("-f,--follow", options.follow, "Wait for more, also from later writers");
-    command->add_flag("--until-closed", options.until_closed, "Wait for more until the writer is gone");
-    command->add_flag("--wait", options.wait, "Wait for the area to appear, and for a writer or a chunk");
-    command
-        ->add_option_function<std::string>(
-            "-n",
-            [&options](const std::string &given) {
-                options.last = parse_number(given);
-                if (!options.last) { throw CLI::ValidationError("-n", "'" + given + "' should be a number"); }
-            },
-            "Begin with the last N live chunks; default: with all that are there")
-        ->type_name("N");
+    add_flag(command, "-f,--follow", options.follow, "Wait for more, also from later writers");
+    add_flag(command, "--until-closed", options.until_closed, "Wait for more until the writer is gone");
+    add_flag(command, "--wait", options.wait, "Wait for the area to appear, and for a writer or a chunk");
+    auto take_last = [&options](const std::string &given) {
+        options.last = parse_number(given);
+        return options.last.has_value();
+    };
+    add_taken(command, "-n", take_last, "Begin with the last N live chunks; default: with all that are there", "N", "a number");
     add_duration(command, "--for", options.for_ns, "End after this time");
-    command->add_flag("--strict", options.strict, "Exit with status 8 if chunks were passed over");
+    add_flag(command, "--strict", options.strict, "Exit with status 8 if chunks were passed over");
     add_trust(command, options.trust);
 }
 

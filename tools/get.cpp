@@ -79,10 +79,10 @@ Status keys(const KeysOptions &options) {
 
 void add_get(CLI::App &app, Run &ret_run) {
     auto options = std::make_shared<GetOptions>();
-    CLI::App *command = app.add_subcommand("get", "Print the newest value of a key");
+    CLI::App *command = add_command(app, "get", "Print the newest value of a key");
     add_name(command, options->name);
-    command->add_option("KEY", options->key, "The key")->required()->type_name("");
-    command->add_flag("--wait", options->wait, "Wait for the area and the key to appear");
+    require(add_text(command, "KEY", options->key, "The key"));
+    add_flag(command, "--wait", options->wait, "Wait for the area and the key to appear");
     add_forms(command, options->form);
     add_trust(command, options->trust);
     on_parse(command, ret_run, options, get);
@@ -90,7 +90,7 @@ void add_get(CLI::App &app, Run &ret_run) {
 
 void add_keys(CLI::App &app, Run &ret_run) {
     auto options = std::make_shared<KeysOptions>();
-    CLI::App *command = app.add_subcommand("keys", "List the keys of an area");
+    CLI::App *command = add_command(app, "keys", "List the keys of an area");
     add_name(command, options->name);
     add_json(command, options->json);
     add_trust(command, options->trust);

@@ -107,9 +107,9 @@ Status info(const InfoOptions &options) {
 
 void add_list(CLI::App &app, Run &ret_run) {
     auto options = std::make_shared<ListOptions>();
-    CLI::App *command = app.add_subcommand("list", "List the areas on this machine");
-    command->add_option("DIRECTORY", options->directory, "Where to look for areas in plain files instead")->type_name("");
-    command->add_flag("--count", options->count, count_text);
+    CLI::App *command = add_command(app, "list", "List the areas on this machine");
+    add_text(command, "DIRECTORY", options->directory, "Where to look for areas in plain files instead");
+    add_flag(command, "--count", options->count, count_text);
     add_json(command, options->json);
     add_trust(command, options->trust);
     on_parse(command, ret_run, options, list);
@@ -117,9 +117,9 @@ void add_list(CLI::App &app, Run &ret_run) {
 
 void add_info(CLI::App &app, Run &ret_run) {
     auto options = std::make_shared<InfoOptions>();
-    CLI::App *command = app.add_subcommand("info", "Show the state of an area");
+    CLI::App *command = add_command(app, "info", "Show the state of an area");
     add_name(command, options->name);
-    command->add_flag("--count", options->count, count_text);
+    add_flag(command, "--count", options->count, count_text);
     add_json(command, options->json);
     add_trust(command, options->trust);
     on_parse(command, ret_run, options, info);

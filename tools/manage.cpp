@@ -81,7 +81,7 @@ Status rm(const RmOptions &options) {
 
 void add_create(CLI::App &app, Run &ret_run) {
     auto options = std::make_shared<CreateOptions>();
-    CLI::App *command = app.add_subcommand("create", "Make an area, or change the choices of one");
+    CLI::App *command = add_command(app, "create", "Make an area, or change the choices of one");
     add_name(command, options->name);
     add_making(command, options->making);
     on_parse(command, ret_run, options, create);
@@ -89,7 +89,7 @@ void add_create(CLI::App &app, Run &ret_run) {
 
 void add_check(CLI::App &app, Run &ret_run) {
     auto options = std::make_shared<CheckOptions>();
-    CLI::App *command = app.add_subcommand("check", "Validate everything that an area holds");
+    CLI::App *command = add_command(app, "check", "Validate everything that an area holds");
     add_name(command, options->name);
     add_json(command, options->json);
     on_parse(command, ret_run, options, check);
@@ -97,9 +97,9 @@ void add_check(CLI::App &app, Run &ret_run) {
 
 void add_rm(CLI::App &app, Run &ret_run) {
     auto options = std::make_shared<RmOptions>();
-    CLI::App *command = app.add_subcommand("rm", "Remove areas; refuses while a writer lives");
-    command->add_option("NAME", options->names, "Names of areas")->required()->type_name("");
-    command->add_flag("-f,--force", options->force, "Say nothing of those that are not there");
+    CLI::App *command = add_command(app, "rm", "Remove areas; refuses while a writer lives");
+    require(add_texts(command, "NAME", options->names, "Names of areas"));
+    add_flag(command, "-f,--force", options->force, "Say nothing of those that are not there");
     on_parse(command, ret_run, options, rm);
 }
 

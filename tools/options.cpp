@@ -1,48 +1,86 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "options.hpp"
 
+#include <CLI/CLI.hpp>
+
 #include "units.hpp"
 
 namespace speculo::tool {
 
+CLI::App *add_command(CLI::App &app, const char *name, const char *text) { return app.add_subcommand(name, text); }
+
+void on_chosen(CLI::App *command, std::function<void()> then) { command->final_callback(std::move(then)); }
+
+CLI::Option *add_flag(CLI::App *command, const char *option, bool &flag, const char *text) {
+    return command->add_flag(option, flag, text);
+}
+
+CLI::Option *add_choice(CLI::App *command, const char *option, const std::function<void()> &choose, const char *text) {
+    return command->add_flag_callback(option, choose, text);
+}
+
+CLI::Option *add_text(CLI::App *command, const char *option, std::string &value, const char *text) {
+    return command->add_option(option, value, text)->type_name("");
+}
+
+CLI::Option *add_texts(CLI::App *command, const char *option, std::vector<std::string> &values, const char *text) {
+    return command->add_option(option, values, text)->type_name("");
+}
+
+CLI::Option *add_taken(CLI::App *command, const char *option, const std::function<bool(const std::string &)> &take,
+                       const char *text, const char *kind, const char *example) {
+    auto checked = [take, option, example](const std::string &given) {
+        if (!take(given)) { throw CLI::ValidationError(option, "'" + given + "' should be " + example); }
+    };
+    return command->add_option_function<std::string>(option, checked, text)->type_name(kind);
+}
+
 namespace {
 
-// An option whose text `parse` makes a value of; what it cannot is an error with an example of what it could.
-template <class Value, class Parse> CLI::Option *add_parsed(CLI::App *command, const std::string &option, Value &value,
-                                                            Parse parse, const std::string &text, const char *kind,
-                                                            const char *example) {
-    auto take = [&value, parse, option, example](const std::string &given) {
+template <class Value> CLI::Option *add_parsed(CLI::App *command, const char *option, Value &value,
+                                               std::optional<Value> (*parse)(std::string_view), const char *text,
+                                               const char *kind, const char *example) {
+    auto take = [&value, parse](const std::string &given) {
         auto parsed = parse(given);
-        if (!parsed) { throw CLI::ValidationError(option, "'" + given + "' should be " + example); }
-        value = *parsed;
+        value = parsed.value_or(value);
+        return parsed.has_value();
     };
-    return command->add_option_function<std::string>(option, take, text)->type_name(kind);
+    return add_taken(command, option, take, text, kind, example);
 }
 
 } // namespace
 
-CLI::Option *add_name(CLI::App *command, std::string &name) {
-    return command
-        ->add_option_function<std::string>(
-            "NAME", [&name](const std::string &given) { name = area_name_of(given); },
-            "Name of the area, or path of one in a file")
-        ->required()
-        ->type_name("");
-}
-
-CLI::Option *add_size(CLI::App *command, const std::string &option, uint64_t &bytes, const std::string &text) {
+CLI::Option *add_size(CLI::App *command, const char *option, uint64_t &bytes, const char *text) {
     return add_parsed(command, option, bytes, parse_size, text, "SIZE", "a size, such as 64MiB");
 }
 
-CLI::Option *add_duration(CLI::App *command, const std::string &option, uint64_t &ns, const std::string &text) {
+CLI::Option *add_duration(CLI::App *command, const char *option, uint64_t &ns, const char *text) {
     return add_parsed(command, option, ns, parse_duration, text, "TIME", "a time, such as 250ms or 5s");
 }
 
-CLI::Option *add_number(CLI::App *command, const std::string &option, uint64_t &number, const std::string &text) {
+CLI::Option *add_number(CLI::App *command, const char *option, uint64_t &number, const char *text) {
     return add_parsed(command, option, number, parse_number, text, "N", "a number");
 }
 
-void add_json(CLI::App *command, bool &json) { command->add_flag("--json", json, "Print JSON instead of a table"); }
+void require(CLI::Option *option) { option->required(); }
+
+void exclude_each_other(std::initializer_list<CLI::Option *> options) {
+    for (CLI::Option *option : options) {
+        for (CLI::Option *other : options) {
+            if (other != option) { option->excludes(other); }
+        }
+    }
+}
+
+void add_name(CLI::App *command, std::string &name) {
+    auto take = [&name](const std::string &given) {
+        name = area_name_of(given);
+        return true;
+    };
+    require(add_taken(command, "NAME", take, "Name of the area, or path of one in a file", "", ""));
+}
+
+void add_json(CLI::App *command, bool &json) { add_flag(command, "--json", json, "Print JSON instead of a table"); }
 
 void add_trust(CLI::App *command, Trust &trust) {
     command->add_option("--trust", trust, "Accept an area of this user too")->type_name("USER");
@@ -55,7 +93,7 @@ void add_making(CLI::App *command, Making &making) {
         ->check(CLI::Range(2, 16).description(""));
     add_parsed(command, "--mode", making.mode, parse_mode, "Permissions for readers", "MODE",
                "permission bits such as 0644, none for others to write");
-    command->add_flag("--lossless", making.is_lossless, "Wait for slow readers instead of dropping what they have yet to read");
+    add_flag(command, "--lossless", making.is_lossless, "Wait for slow readers instead of dropping what they have yet to read");
 }
 
 } // namespace speculo::tool

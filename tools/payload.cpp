@@ -65,16 +65,15 @@ void print_text(std::string_view text) {
 
 void add_forms(CLI::App *command, Form &form) {
     auto add = [&](const char *option, Form which, const char *text) {
-        return command->add_flag_callback(
-            option, [&form, which] { form = which; }, text);
+        return add_choice(
+            command, option, [&form, which] { form = which; }, text);
     };
-    auto *text = add("--text", Form::text, "Payloads as text, each ended by a newline");
-    auto *raw = add("--raw", Form::raw, "Payloads alone, byte by byte");
-    auto *hex = add("--hex", Form::hex, "Payloads in hexadecimal");
-    auto *json = add("--json", Form::json, "A line of JSON for each chunk, with all about it");
-    raw->excludes(text);
-    hex->excludes(text)->excludes(raw);
-    json->excludes(text)->excludes(raw)->excludes(hex);
+    exclude_each_other({
+        add("--text", Form::text, "Payloads as text, each ended by a newline"),
+        add("--raw", Form::raw, "Payloads alone, byte by byte"),
+        add("--hex", Form::hex, "Payloads in hexadecimal"),
+        add("--json", Form::json, "A line of JSON for each chunk, with all about it"),
+    });
 }
 
 void print_chunk(const speculo::chunk &chunk, Form form) {

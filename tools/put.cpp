@@ -218,18 +218,19 @@ Status run(const Options &options) {
 
 void add_put(CLI::App &app, Run &ret_run) {
     auto options = std::make_shared<Options>();
-    CLI::App *command = app.add_subcommand("put", "Share an input as chunks, for as long as it flows");
+    CLI::App *command = add_command(app, "put", "Share an input as chunks, for as long as it flows");
     add_name(command, options->name);
-    command->add_option("FILE", options->file, "Input; -, the default, is standard input")->type_name("");
-    auto *lines = command->add_flag("--lines", options->by_line, "A chunk for each line, without its newline");
-    auto *block =
-        add_size(command, "--chunk-size", options->block, "Chunks of at most SIZE bytes, as they come")->excludes(lines);
-    add_size(command, "--frames", options->frame, "Chunks of exactly SIZE bytes")->excludes(lines)->excludes(block);
-    command->add_option("--key", options->key, "Each chunk replaces the last one with this key")
-        ->type_name("KEY")
-        ->check([](const std::string &key) {
-            return key.empty() || key.size() > 255 ? std::string("a key has 1 to 255 bytes") : std::string();
-        });
+    add_text(command, "FILE", options->file, "Input; -, the default, is standard input");
+    exclude_each_other({
+        add_flag(command, "--lines", options->by_line, "A chunk for each line, without its newline"),
+        add_size(command, "--chunk-size", options->block, "Chunks of at most SIZE bytes, as they come"),
+        add_size(command, "--frames", options->frame, "Chunks of exactly SIZE bytes"),
+    });
+    auto take_key = [options](const std::string &given) {
+        options->key = given;
+        return !given.empty() && given.size() <= 255;
+    };
+    add_taken(command, "--key", take_key, "Each chunk replaces the last one with this key", "KEY", "a key of 1 to 255 bytes");
     add_duration(command, "--ttl", options->ttl_ns, "How long a chunk stays");
     add_number(command, "--tag", options->tag, "Type mark of the chunks");
     add_making(command, options->making);

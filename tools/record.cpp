@@ -122,13 +122,13 @@ Status replay(const ReplayOptions &options) {
     return Status::done;
 }
 
-double parse_speed(const std::string &text) {
-    double speed = 0;
-    if (text == "max") { return 0; }
-    auto parsed = std::from_chars(text.data(), text.data() + text.size(), speed);
-    bool is_good = parsed.ec == std::errc() && parsed.ptr == text.data() + text.size() && std::isfinite(speed) && speed > 0;
-    if (!is_good) { throw CLI::ValidationError("--speed", "'" + text + "' should be a factor such as 2 or 0.5, or max"); }
-    return speed;
+// 0 stands for max.
+bool parse_speed(const std::string &text, double &ret_speed) {
+    ret_speed = 0;
+    if (text == "max") { return true; }
+    auto parsed = std::from_chars(text.data(), text.data() + text.size(), ret_speed);
+    bool is_all = parsed.ec == std::errc() && parsed.ptr == text.data() + text.size();
+    return is_all && std::isfinite(ret_speed) && ret_speed > 0;
 }
 
 } // namespace
@@ -137,24 +137,22 @@ void add_record(CLI::App &app, Run &ret_run) {
     auto options = std::make_shared<RecordOptions>();
     options->follow.follow = true;
     options->follow.prints = false;
-    CLI::App *command = app.add_subcommand("record", "Record the stream of an area in a file, with its timing");
+    CLI::App *command = add_command(app, "record", "Record the stream of an area in a file, with its timing");
     add_name(command, options->name);
-    command->add_option("FILE", options->file, "The recording; - is standard output")->required()->type_name("");
-    command->add_flag("--force", options->force, "Replace a file that is there");
+    require(add_text(command, "FILE", options->file, "The recording; - is standard output"));
+    add_flag(command, "--force", options->force, "Replace a file that is there");
     add_following(command, options->follow);
     on_parse(command, ret_run, options, record);
 }
 
 void add_replay(CLI::App &app, Run &ret_run) {
     auto options = std::make_shared<ReplayOptions>();
-    CLI::App *command = app.add_subcommand("replay", "Share a recording again");
-    command->add_option("FILE", options->file, "The recording; - is standard input")->required()->type_name("");
+    CLI::App *command = add_command(app, "replay", "Share a recording again");
+    require(add_text(command, "FILE", options->file, "The recording; - is standard input"));
     add_name(command, options->name);
-    command
-        ->add_option_function<std::string>(
-            "--speed", [options](const std::string &text) { options->speed = parse_speed(text); },
-            "How much faster than it was recorded, or max")
-        ->type_name("X");
+    auto take_speed = [options](const std::string &given) { return parse_speed(given, options->speed); };
+    add_taken(command, "--speed", take_speed, "How much faster than it was recorded, or max", "X",
+              "a factor such as 2 or 0.5, or max");
     add_making(command, options->making);
     on_parse(command, ret_run, options, replay);
 }

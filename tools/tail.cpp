@@ -32,7 +32,7 @@ Status run(const Options &options) {
 
 void add_tail(CLI::App &app, Run &ret_run) {
     auto options = std::make_shared<Options>();
-    CLI::App *command = app.add_subcommand("tail", "Print the stream of chunks of an area");
+    CLI::App *command = add_command(app, "tail", "Print the stream of chunks of an area");
     add_name(command, options->name);
     add_following(command, options->follow);
     add_forms(command, options->form);

@@ -310,10 +310,10 @@ Status run(const Options &options) {
 
 void add_top(CLI::App &app, Run &ret_run) {
     auto options = std::make_shared<Options>();
-    CLI::App *command = app.add_subcommand("top", "Show all areas at work, live");
+    CLI::App *command = add_command(app, "top", "Show all areas at work, live");
     add_duration(command, "--interval", options->interval_ns, "How often to look, default 1s");
     add_number(command, "-n", options->count, "End after so many looks");
-    command->add_flag("-b,--batch", options->batch, "Print table after table, as where there is no terminal");
+    add_flag(command, "-b,--batch", options->batch, "Print table after table, as where there is no terminal");
     add_json(command, options->json);
     add_trust(command, options->trust);
     on_parse(command, ret_run, options, run);

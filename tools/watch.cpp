@@ -113,11 +113,11 @@ Status run(const Options &options) {
 
 void add_watch(CLI::App &app, Run &ret_run) {
     auto options = std::make_shared<Options>();
-    CLI::App *command = app.add_subcommand("watch", "Show the values of an area as they change");
+    CLI::App *command = add_command(app, "watch", "Show the values of an area as they change");
     add_name(command, options->name);
-    command->add_option("KEY", options->keys, "Keys to watch; default: all, and the end of the stream")->type_name("");
+    add_texts(command, "KEY", options->keys, "Keys to watch; default: all, and the end of the stream");
     add_duration(command, "--interval", options->interval_ns, "How often to look, default 250ms");
-    command->add_flag("--wait", options->wait, "Wait for the area to appear");
+    add_flag(command, "--wait", options->wait, "Wait for the area to appear");
     add_json(command, options->json);
     add_trust(command, options->trust);
     on_parse(command, ret_run, options, run);
