@@ -10,7 +10,6 @@ namespace speculo::core {
 
 namespace {
 
-constexpr uint64_t pack_serial(ViewKind kind, uint64_t serial) { return serial << 2 | uint64_t(kind); }
 constexpr uint64_t pack_place(uint64_t generation, uint32_t place) { return generation << 32 | place; }
 
 bool is_held(uint64_t word) { return word & copy_mark ? (word & copy_held) != 0 : word != 0; }

@@ -29,7 +29,87 @@ int move_key_segment(Reader &reader) {
     if (reader.key_segment) { attachment_unpin(reader.key_segment); }
     reader.key_segment = segment;
     reader.key_end = first_place;
+    ++reader.key_entry;
     return 0;
+}
+
+// Whether what was found last time is the newest version still, and live. Whoever has seen the commit of a newer one, or of its end,
+// finds the versions or the successor that were stored before that commit.
+bool is_as_it_was(const Reader &reader, const RecentKey &recent) {
+    return recent.entry == reader.key_entry &&
+           reader.key_segment->generation == current_generation(observe_current(reader.area.control->current)) &&
+           observe_versions(recent.slot->versions) == recent.versions && reader.key_segment->map.successor_at(recent.place) == 0;
+}
+
+Key key_of(const Reader &reader, const void *key, size_t size) {
+    return {static_cast<const std::byte *>(key), uint32_t(size), key_hash(peek(reader.area.control->area_id[0]), key, size)};
+}
+
+// Keeps what was found at `key_end` for the next time: the version at `place`.
+void remember(Reader &reader, const void *key, size_t size, uint32_t place, const speculo_chunk &view) {
+    KeyLanes lanes = KeyLanes::of(key, size);
+    RecentKey &recent = reader.recent_keys.at(lanes);
+    if (recent.entry != reader.key_entry || !recent.is_of(lanes, size)) {
+        recent.entry = 0;
+        KeySearch search = key_search(reader.key_segment->map, reader.key_end, key_of(reader, key, size));
+        if (!search.found) { return; } // somebody has damaged the table meanwhile
+        recent.lanes = lanes;
+        recent.size = size;
+        recent.slot = search.slot;
+    }
+    recent.versions = observe_versions(recent.slot->versions);
+    recent.place = place;
+    recent.view = view;
+    bool is_newest = newest_version(recent.versions) == place; // and not of a commit that is still being made
+    recent.entry = is_newest ? reader.key_entry : 0;
+}
+
+// The newest version of a key, expiry aside: 1, 0, or an error.
+template <class Form> int find_newest(Reader &reader, const void *key, size_t size, Frame &ret_frame) {
+    if (int error = move_key_segment(reader); error < 0) { return error; }
+    Attachment &segment = *reader.key_segment;
+    if (int error = segment_end<Form>(segment, reader.key_end, reader.key_end); error < 0) { return error; }
+    const auto &source = Form::source(segment);
+    int found = find_key_in(segment, segment.map, source, reader.key_end, key_of(reader, key, size), ret_frame);
+    return source.error() < 0 ? 0 : found; // the copier tells
+}
+
+void show(const Reader &reader, const Frame &frame, speculo_chunk *ret_chunk) {
+    fill_view(*ret_chunk, frame, *reader.key_segment, ViewKind::key, reader.number, reader.key_serial);
+}
+
+int read_key(Reader &reader, const void *key, size_t size, speculo_chunk *ret_chunk, Copied) {
+    Frame frame;
+    if (int found = find_newest<Copied>(reader, key, size, frame); found <= 0) { return found; }
+    if (is_expired(reader, frame.expires)) { return 0; }
+    if (int error = chunk_copy(reader.key_segment->file(), frame, reader.key_copy); error < 0) { return error; }
+    show(reader, frame, ret_chunk);
+    ret_chunk->opaque[3] = pack_copy(reader.key_copy);
+    return 1;
+}
+
+// Looks for it, and remembers it if the key is a short one.
+[[gnu::noinline]] int look_up(Reader &reader, const void *key, size_t size, speculo_chunk *ret_chunk) {
+    Frame frame;
+    if (int found = find_newest<Mapped>(reader, key, size, frame); found <= 0) { return found; }
+    if (is_expired(reader, frame.expires)) { return 0; }
+    show(reader, frame, ret_chunk);
+    if (size <= KeyLanes::longest) { remember(reader, key, size, frame.place, *ret_chunk); }
+    return 1;
+}
+
+int read_key(Reader &reader, const void *key, size_t size, speculo_chunk *ret_chunk, Mapped) {
+    if (size <= KeyLanes::longest) {
+        KeyLanes lanes = KeyLanes::of(key, size);
+        const RecentKey &recent = reader.recent_keys.at(lanes);
+        if (recent.is_of(lanes, size) && is_as_it_was(reader, recent)) {
+            if (is_expired(reader, recent.view.expires_ns)) { return 0; }
+            *ret_chunk = recent.view;
+            ret_chunk->opaque[1] = pack_serial(ViewKind::key, reader.key_serial);
+            return 1;
+        }
+    }
+    return look_up(reader, key, size, ret_chunk);
 }
 
 // The chunk of that id, presumably at `place` (0: anywhere): 1, 0, or an error.
@@ -37,29 +117,6 @@ template <class Source> int find_chunk(const Source &source, uint32_t end, uint6
     if (place != 0 && place < end && frame_below(source, place, end, frame) == 1 && frame.id == id) { return 1; }
     int found = index_find(source, end, id, frame);
     return found == 1 && frame.id != id ? 0 : found;
-}
-
-int provide(Reader &, Frame &, Mapped) { return 0; }
-int provide(Reader &reader, Frame &frame, Copied form) {
-    return chunk_copy(form.source(*reader.key_segment), frame, reader.key_copy);
-}
-
-template <class Form> int read_key(Reader &reader, const void *key, size_t key_size, speculo_chunk *ret_chunk) {
-    if (int error = move_key_segment(reader); error < 0) { return error; }
-    ++reader.key_serial;
-    Attachment &segment = *reader.key_segment;
-    if (int error = segment_end<Form>(segment, reader.key_end, reader.key_end); error < 0) { return error; }
-    Key wanted{static_cast<const std::byte *>(key), uint32_t(key_size),
-               key_hash(peek(reader.area.control->area_id[0]), key, key_size)};
-    Frame frame;
-    const auto &source = Form::source(segment);
-    int found = find_key_in(segment, segment.map, source, reader.key_end, wanted, frame);
-    if (found <= 0 || source.error() < 0) { return found; }
-    if (is_expired(reader, frame.expires)) { return 0; }
-    if (int error = provide(reader, frame, Form{}); error < 0) { return error; }
-    fill_view(*ret_chunk, frame, segment, ViewKind::key, reader.number, reader.key_serial);
-    if constexpr (Form::copies) { ret_chunk->opaque[3] = pack_copy(reader.key_copy); }
-    return 1;
 }
 
 template <class Form> int is_live(Reader &reader, const speculo_chunk &chunk) {
@@ -87,9 +144,9 @@ template <class Source> int find_key(const Source &source, uint32_t end, const K
 }
 
 int reader_read_key(Reader &reader, const void *key, size_t key_size, speculo_chunk *ret_chunk) {
-    return in_form(reader.area.copier, [&reader, key, key_size, ret_chunk](auto form) {
-        return read_key<decltype(form)>(reader, key, key_size, ret_chunk);
-    });
+    ++reader.key_serial;
+    return in_form(reader.area.copier,
+                   [&reader, key, key_size, ret_chunk](auto form) { return read_key(reader, key, key_size, ret_chunk, form); });
 }
 
 int reader_is_live(Reader &reader, const speculo_chunk &chunk) {

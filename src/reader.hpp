@@ -8,6 +8,7 @@
 #include "handle.hpp"
 #include "keytable.hpp"
 #include "pins.hpp"
+#include "recent.hpp"
 #include "speculo/speculo.h"
 #include "wait.hpp"
 
@@ -35,6 +36,8 @@ struct Reader : speculo_area {
     Waiting waiting;
     Attachment *key_segment;          // of the last read_key; pinned
     uint32_t key_end;                 // an end of it, found earlier
+    uint64_t key_entry;               // how many it has entered
+    RecentKeys recent_keys;           // of the one it is in
     uint64_t next_serial, key_serial; // of the last views
     ChunkCopy *next_copy, *key_copy;  // theirs, if the area is untrusted
     speculo_snapshot *snapshots;      // still open; changed under the ForkGuard
@@ -119,6 +122,7 @@ int reader_is_live(Reader &reader, const speculo_chunk &chunk);
 // ---- hold.cpp: views ----
 
 enum class ViewKind : uint64_t { next, key, snapshot };
+constexpr uint64_t pack_serial(ViewKind kind, uint64_t serial) { return serial << 2 | uint64_t(kind); }
 
 // Fills a view. `number`: of the handle; `serial`: of the view, or of its snapshot.
 void fill_view(speculo_chunk &view, const Frame &frame, const Attachment &segment, ViewKind kind, uint64_t number,

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// The keys that a handle has looked up lately, and what it found. Whoever reads the same keys again and again, which is what blocks
+// are for, is spared the search: what was found is still right if its slot has the same versions and the frame no successor.
+#pragma once
+
+#include "frame.hpp"
+#include "speculo/speculo.h"
+
+namespace speculo::core {
+
+// A short key as numbers, so that two are compared without a loop: of one size, they are equal if their lanes are.
+struct KeyLanes {
+    static constexpr size_t longest = 32;
+
+    uint64_t lane[4];
+
+    static KeyLanes of(const void *key, size_t size) {
+        const char *bytes = static_cast<const char *>(key);
+        auto word = [](const char *from) {
+            uint64_t value;
+            copy_bytes(&value, from, sizeof value);
+            return value;
+        };
+        auto byte = [&](size_t i) { return uint64_t(static_cast<unsigned char>(bytes[i])) << 8 * i; };
+        if (size >= 16) { return {{word(bytes), word(bytes + 8), word(bytes + size - 16), word(bytes + size - 8)}}; }
+        if (size >= 8) { return {{word(bytes), word(bytes + size - 8), 0, 0}}; }
+        if (size < 4) { return {{byte(0) | byte(size / 2) | byte(size - 1), 0, 0, 0}}; }
+        uint32_t first, last;
+        copy_bytes(&first, bytes, sizeof first);
+        copy_bytes(&last, bytes + size - 4, sizeof last);
+        return {{first, last, 0, 0}};
+    }
+    friend bool operator==(const KeyLanes &a, const KeyLanes &b) {
+        return ((a.lane[0] ^ b.lane[0]) | (a.lane[1] ^ b.lane[1]) | (a.lane[2] ^ b.lane[2]) | (a.lane[3] ^ b.lane[3])) == 0;
+    }
+};
+
+struct RecentKey {
+    KeyLanes lanes;
+    size_t size;
+    uint64_t entry; // which of the handle's entries into a segment it is of; 0: none
+    const KeySlot *slot;
+    uint64_t versions;  // the slot's
+    uint32_t place;     // of the newest version
+    speculo_chunk view; // the view that showed it
+
+    bool is_of(const KeyLanes &other, size_t other_size) const { return size == other_size && lanes == other; }
+};
+
+// A key has one place only, so the newer of two that meet there is kept. Nothing is stored for keys that are too long.
+struct RecentKeys {
+    static constexpr uint32_t count_log2 = 6;
+
+    RecentKey keys[1 << count_log2];
+
+    RecentKey &at(const KeyLanes &lanes) {
+        // Fibonacci hashing (Knuth, The Art of Computer Programming 3, 6.4): the high bits of a product depend on all bits.
+        uint64_t sum = lanes.lane[0] ^ (lanes.lane[1] << 1) ^ (lanes.lane[2] << 2) ^ (lanes.lane[3] << 3);
+        return keys[(sum * 0x9e3779b97f4a7c15) >> (64 - count_log2)];
+    }
+};
+
+} // namespace speculo::core
