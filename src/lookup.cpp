@@ -33,35 +33,16 @@ int move_key_segment(Reader &reader) {
     return 0;
 }
 
-// Whether what was found last time is the newest version still, and live. Whoever has seen the commit of a newer one, or of its end,
-// finds the versions or the successor that were stored before that commit.
+// Whether what was found last time is the newest version still, and live. A commit that the reader may know of, and that replaced or
+// ended it, has stored its successor before; and so may one that is still being made.
 bool is_as_it_was(const Reader &reader, const RecentKey &recent) {
     return recent.entry == reader.key_entry &&
            reader.key_segment->generation == current_generation(observe_current(reader.area.control->current)) &&
-           observe_versions(recent.slot->versions) == recent.versions && reader.key_segment->map.successor_at(recent.place) == 0;
+           reader.key_segment->map.successor_at(recent.place) == 0;
 }
 
 Key key_of(const Reader &reader, const void *key, size_t size) {
     return {static_cast<const std::byte *>(key), uint32_t(size), key_hash(peek(reader.area.control->area_id[0]), key, size)};
-}
-
-// Keeps what was found at `key_end` for the next time: the version at `place`.
-void remember(Reader &reader, const void *key, size_t size, uint32_t place, const speculo_chunk &view) {
-    KeyLanes lanes = KeyLanes::of(key, size);
-    RecentKey &recent = reader.recent_keys.at(lanes);
-    if (recent.entry != reader.key_entry || !recent.is_of(lanes, size)) {
-        recent.entry = 0;
-        KeySearch search = key_search(reader.key_segment->map, reader.key_end, key_of(reader, key, size));
-        if (!search.found) { return; } // somebody has damaged the table meanwhile
-        recent.lanes = lanes;
-        recent.size = size;
-        recent.slot = search.slot;
-    }
-    recent.versions = observe_versions(recent.slot->versions);
-    recent.place = place;
-    recent.view = view;
-    bool is_newest = newest_version(recent.versions) == place; // and not of a commit that is still being made
-    recent.entry = is_newest ? reader.key_entry : 0;
 }
 
 // The newest version of a key, expiry aside: 1, 0, or an error.
@@ -88,28 +69,34 @@ int read_key(Reader &reader, const void *key, size_t size, speculo_chunk *ret_ch
     return 1;
 }
 
-// Looks for it, and remembers it if the key is a short one.
-[[gnu::noinline]] int look_up(Reader &reader, const void *key, size_t size, speculo_chunk *ret_chunk) {
+// Looks for it. What is found goes to `recent` too, if that is not null.
+[[gnu::noinline]] int look_up(Reader &reader, const void *key, size_t size, speculo_chunk *ret_chunk, RecentKey *recent) {
     Frame frame;
     if (int found = find_newest<Mapped>(reader, key, size, frame); found <= 0) { return found; }
     if (is_expired(reader, frame.expires)) { return 0; }
     show(reader, frame, ret_chunk);
-    if (size <= KeyLanes::longest) { remember(reader, key, size, frame.place, *ret_chunk); }
+    if (recent) {
+        recent->entry = reader.key_entry;
+        recent->place = frame.place;
+        recent->view = *ret_chunk;
+    }
     return 1;
 }
 
 int read_key(Reader &reader, const void *key, size_t size, speculo_chunk *ret_chunk, Mapped) {
-    if (size <= KeyLanes::longest) {
-        KeyLanes lanes = KeyLanes::of(key, size);
-        const RecentKey &recent = reader.recent_keys.at(lanes);
-        if (recent.is_of(lanes, size) && is_as_it_was(reader, recent)) {
-            if (is_expired(reader, recent.view.expires_ns)) { return 0; }
-            *ret_chunk = recent.view;
-            ret_chunk->opaque[1] = pack_serial(ViewKind::key, reader.key_serial);
-            return 1;
-        }
+    if (size > KeyLanes::longest) { return look_up(reader, key, size, ret_chunk, nullptr); }
+    KeyLanes lanes = KeyLanes::of(key, size);
+    RecentKey &recent = reader.recent_keys.at(lanes);
+    if (recent.is_of(lanes, size) && is_as_it_was(reader, recent)) {
+        if (is_expired(reader, recent.view.expires_ns)) { return 0; }
+        *ret_chunk = recent.view;
+        ret_chunk->opaque[1] = pack_serial(ViewKind::key, reader.key_serial);
+        return 1;
     }
-    return look_up(reader, key, size, ret_chunk);
+    recent.lanes = lanes;
+    recent.size = size;
+    recent.entry = RecentKey::nowhere;
+    return look_up(reader, key, size, ret_chunk, &recent);
 }
 
 // The chunk of that id, presumably at `place` (0: anywhere): 1, 0, or an error.

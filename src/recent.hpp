@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // The keys that a handle has looked up lately, and what it found. Whoever reads the same keys again and again, which is what blocks
-// are for, is spared the search: what was found is still right if its slot has the same versions and the frame no successor.
+// are for, is spared the search: what was found is still right if it has no successor.
 #pragma once
 
 #include "frame.hpp"
@@ -36,13 +36,13 @@ struct KeyLanes {
 };
 
 struct RecentKey {
+    static constexpr uint64_t nowhere = UINT64_MAX;
+
     KeyLanes lanes;
     size_t size;
-    uint64_t entry; // which of the handle's entries into a segment it is of; 0: none
-    const KeySlot *slot;
-    uint64_t versions;  // the slot's
-    uint32_t place;     // of the newest version
-    speculo_chunk view; // the view that showed it
+    uint64_t entry; // which of the handle's entries into a segment it is of; `nowhere`: nothing was found
+    uint32_t place;
+    speculo_chunk view; // the one that showed it
 
     bool is_of(const KeyLanes &other, size_t other_size) const { return size == other_size && lanes == other; }
 };

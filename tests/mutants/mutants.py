@@ -17,15 +17,12 @@ class Mutant:
 
 MUTANTS = [
     # ---- keys looked up before ----
-    Mutant('newer-version-is-not-looked-for', 'src/lookup.cpp',
-           'observe_versions(recent.slot->versions) == recent.versions && ', '', 'recent'),
     Mutant('end-of-a-version-is-not-looked-for', 'src/lookup.cpp',
-           ' && reader.key_segment->map.successor_at(recent.place) == 0', '', 'recent'),
+           ' &&\n           reader.key_segment->map.successor_at(recent.place) == 0', '', 'recent'),
     Mutant('found-again-in-a-segment-that-is-over', 'src/lookup.cpp',
            'reader.key_segment->generation == current_generation(observe_current(reader.area.control->current)) &&\n', '', 'recent'),
     Mutant('found-again-in-the-segment-before', 'src/lookup.cpp', 'return recent.entry == reader.key_entry &&', 'return', 'recent'),
-    Mutant('older-version-is-remembered-with-the-newer-one', 'src/lookup.cpp',
-           'recent.entry = is_newest ? reader.key_entry : 0;', '(void)is_newest, recent.entry = reader.key_entry;', 'recent'),
+    Mutant('nothing-is-taken-for-something-found', 'src/recent.hpp', 'nowhere = UINT64_MAX', 'nowhere = 0', 'recent'),
     Mutant('remembered-version-does-not-expire', 'src/lookup.cpp',
            'if (is_expired(reader, recent.view.expires_ns)) { return 0; }', '', 'recent'),
     Mutant('remembered-view-has-the-serial-of-the-one-before', 'src/lookup.cpp',

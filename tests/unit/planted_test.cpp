@@ -15,6 +15,7 @@
 
 #include "control.hpp"
 #include "faults.hpp"
+#include "probe.hpp"
 #include "writing.hpp"
 
 namespace {
@@ -229,6 +230,32 @@ TEST_F(Planted, P10_a_current_segment_that_is_none) {
         EXPECT_EQ(try_open(name, SPECULO_OPEN_WRITE), -EBADMSG);
         EXPECT_EQ(speculo_area_remove(name.c_str()), 0);
     }
+}
+
+// Under the name of the area's segment, and sound in itself.
+TEST_F(Planted, P10_a_segment_of_something_else) {
+    auto expect_of_header = [&](std::function<void(core::SegmentHeader &)> change, int reader, int writer) {
+        Handle maker = make_area(name);
+        commit_chunk(maker, "x");
+        maker.close();
+        {
+            SegmentProbe segment = current_segment(name);
+            change(segment.map().header());
+        }
+        EXPECT_EQ(try_open(name, 0), reader);
+        EXPECT_EQ(try_open(name, SPECULO_OPEN_WRITE), writer);
+        EXPECT_EQ(speculo_area_remove(name.c_str()), 0);
+    };
+    expect_of_header([](auto &header) { put(header.magic, core::control_magic); }, -EBADMSG, -EBADMSG);
+    expect_of_header([](auto &header) { put(header.version, 2u); }, -EPROTONOSUPPORT, -EBADMSG);
+    expect_of_header([](auto &header) { put(header.byte_order, 0x04030201u); }, -EBADMSG, -EBADMSG);
+    for (int half : {0, 1}) {
+        expect_of_header([=](auto &header) { put(header.area_id[half], ~core::peek(header.area_id[half])); }, -EBADMSG, -EBADMSG);
+    }
+    expect_of_header([](auto &header) { put(header.slot, 1u); }, -EAGAIN, -EBADMSG);
+    expect_of_header([](auto &header) { put(header.incarnation, 2u); }, -EAGAIN, -EBADMSG);
+    expect_of_header([](auto &header) { put(header.table_slots, core::peek(header.table_slots) + 1); }, -EBADMSG, -EBADMSG);
+    expect_of_header([](auto &header) { put(header.capacity, UINT64_MAX); }, -EBADMSG, -EBADMSG);
 }
 
 // ---- remove -----------------------------------------------------------------------------------------------------------------

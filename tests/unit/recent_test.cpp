@@ -207,6 +207,34 @@ TEST_F(Recent, another_key_in_the_same_place_is_looked_up) {
     }
 }
 
+// Where it was in the segment before there is something else that lives, or nothing.
+TEST_F(Recent, the_same_place_elsewhere_says_nothing) {
+    for (size_t dead : {1u, 5u, 40u}) {
+        for (size_t i = 0; i < dead; ++i) { commit_key(writer, "other", "x"); }
+        commit_key(writer, "k", "before " + std::to_string(dead));
+        value("k");
+        compact_now(writer);
+        commit_key(writer, "k", "after " + std::to_string(dead));
+        EXPECT_EQ(value("k"), "after " + std::to_string(dead));
+        commit_key(writer, "l", "y");
+    }
+}
+
+TEST_F(Recent, a_search_that_failed_leaves_nothing_behind) {
+    commit_key(writer, "k", "x");
+    Handle keys = open_mapping_reader(name, SPECULO_OPEN_NO_CURSOR);
+    faults.reset_counts();
+    faults.fail(Site::lock, 1, ENOLCK);
+    speculo_chunk chunk{};
+    EXPECT_EQ(speculo_read_key(keys, "k", 1, &chunk), -ENOLCK);
+    faults.heal();
+    EXPECT_EQ(value_of(keys, "k"), "x");
+    EXPECT_EQ(value_of(keys, "nothing"), no_value);
+    EXPECT_EQ(value_of(keys, "nothing"), no_value);
+    commit_key(writer, "nothing", "something");
+    EXPECT_EQ(value_of(keys, "nothing"), "something");
+}
+
 // What was found is of one stay in a segment: a hostile writer may lead back into it, and it is mapped somewhere else by then.
 TEST_F(Recent, every_segment_is_entered_anew) {
     core::Reader &inner = *static_cast<core::Reader *>(static_cast<speculo_area *>(reader));
