@@ -55,12 +55,6 @@ uint32_t uid_of(const Trust &trust) {
 
 } // namespace
 
-area_options trusting(const Trust &trust) {
-    area_options options;
-    if (!trust.empty()) { options.trusted_uid(uid_of(trust)); }
-    return options;
-}
-
 std::string user_name(uint32_t uid) {
     const passwd *user = ::getpwuid(uid); // NOLINT(concurrency-mt-unsafe): one thread
     return user ? user->pw_name : std::to_string(uid);
@@ -68,19 +62,26 @@ std::string user_name(uint32_t uid) {
 
 // ---- opening --------------------------------------------------------------------------------------------------------------------
 
+speculo::reader try_reader(const std::string &name, uint32_t flags, const Trust &trust, std::error_code &ec) {
+    constexpr uint64_t largest_copy = uint64_t(1) << 30;
+    area_options options;
+    if (trust.empty()) { return speculo::reader::open(name, flags, options, ec); }
+    options.trusted_uid(uid_of(trust)).max_capacity(largest_copy);
+    return speculo::reader::open(name, flags | speculo::reader::untrusted, options, ec);
+}
+
 speculo::reader open_reader(const std::string &name, uint32_t flags, const Trust &trust) {
     std::error_code ec;
-    speculo::reader reader = speculo::reader::open(name, flags, trusting(trust), ec);
+    speculo::reader reader = try_reader(name, flags, trust, ec);
     if (ec) { throw area_failure(name, -ec.value()); }
     return reader;
 }
 
 speculo::reader await_reader(const std::string &name, uint32_t flags, const Trust &trust) {
     constexpr uint64_t look_again_ns = 10000000;
-    area_options options = trusting(trust);
     while (!stopped()) {
         std::error_code ec;
-        speculo::reader reader = speculo::reader::open(name, flags, options, ec);
+        speculo::reader reader = try_reader(name, flags, trust, ec);
         if (!ec) { return reader; }
         if (ec != std::errc::no_such_file_or_directory) { throw area_failure(name, -ec.value()); }
         pause_for(look_again_ns);
@@ -187,7 +188,7 @@ Glance glance_at(const std::string &name, const Trust &trust, Count how) {
     struct stat file = {};
     if (::lstat(path_of(name).c_str(), &file) == 0) { glance.owner = file.st_uid; }
     std::error_code ec;
-    speculo::reader reader = speculo::reader::open(name, speculo::reader::no_cursor, trusting(trust), ec);
+    speculo::reader reader = try_reader(name, speculo::reader::no_cursor, trust, ec);
     glance.error = -ec.value();
     if (ec) { return glance; }
     glance_through(reader, glance);

@@ -22,12 +22,14 @@ std::string area_directory();
 
 // Whose areas a reader accepts, beside its own and root's: a user's name or number; empty: nobody's.
 using Trust = std::string;
-area_options trusting(const Trust &trust);
 
-// Opens for reading. Throws a Failure that says what to do.
+// Opens for reading. Somebody else can damage his area, or cut it short, while it is read: what is read of it is copied, never mapped.
+speculo::reader try_reader(const std::string &name, uint32_t flags, const Trust &trust, std::error_code &ec);
+
+// As above, but throws a Failure that says what to do.
 speculo::reader open_reader(const std::string &name, uint32_t flags, const Trust &trust);
 
-// As above, but waits for the area to appear. No handle: asked to stop.
+// Waits for the area to appear. No handle: asked to stop.
 speculo::reader await_reader(const std::string &name, uint32_t flags, const Trust &trust);
 
 // What a writer may want of its area; 0: as it is, or the default.

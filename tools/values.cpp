@@ -61,7 +61,7 @@ void Values::read_all(std::map<std::string, Value> &to, std::error_code &ec) {
 // After the area was removed: whether there is one of that name again.
 bool Values::open() {
     std::error_code ec;
-    reader_ = speculo::reader::open(name_, speculo::reader::no_cursor, trusting(trust_), ec);
+    reader_ = try_reader(name_, speculo::reader::no_cursor, trust_, ec);
     is_overdue_ = !ec;
     return !ec;
 }

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import time
 
-from support import AREAS, SPECULO, ToolTest, environment, main, soon
+from support import AREAS, PATIENCE, SPECULO, ToolTest, environment, main, soon
 
 COMMANDS = ['list', 'info', 'top', 'check', 'create', 'put', 'rm', 'tail', 'get', 'keys', 'watch', 'record', 'replay', 'bench']
 
@@ -67,6 +67,14 @@ class BadInput(ToolTest):
         self.assertIn('--trust', self.fails(5, 'tail', name, **nobody))
         self.assertEqual(self.run_tool('tail', name, '--trust', '12345', **nobody), b'x\n')
         self.fails(2, 'tail', name, '--trust', 'no-such-user', **nobody)
+
+        # That user can still do no harm: what is read of his area is copied, and may be gone at any time.
+        tail = self.start('tail', '-f', name, '--trust', '12345', **nobody)
+        self.assertEqual(tail.stdout.readline(), b'x\n')
+        for file in folder.glob('area@0*'):
+            os.truncate(file, 4096)
+        self.assertIn(b'damaged', tail.stderr.readline())
+        self.assertEqual(tail.wait(PATIENCE), 4)
 
     def test_full_shared_memory(self):
         """A file system of its own, of 4 MiB."""
