@@ -144,9 +144,9 @@ void count(speculo::reader &reader, Glance &glance) {
     std::error_code ec;
     area_info counted = reader.info(0, ec);
     speculo::snapshot snapshot = ec ? speculo::snapshot() : reader.snapshot(ec);
-    if (ec) { return; }
     uint64_t keys = 0;
-    while (auto chunk = snapshot.next(ec)) { keys += chunk->native().key_size > 0; }
+    while (auto chunk = ec ? std::nullopt : snapshot.next(ec)) { keys += chunk->native().key_size > 0; }
+    if (ec == std::errc::bad_message) { glance.error = -EBADMSG; }
     if (ec) { return; }
     glance.info = counted;
     glance.keys = keys;

@@ -76,6 +76,12 @@ class Areas(ToolTest):
         self.assertEqual((self.state(damaged), self.state(partial), self.state(partial + '-x')), ('damaged', 'incomplete', ''))
         self.assertIn('speculo check', self.fails(4, 'info', damaged))
 
+        inside = self.area()
+        self.put(inside, b'to be damaged' * 10)
+        self.assertNotEqual(self.state(inside), 'damaged')
+        self.damage(inside)
+        self.assertEqual(self.state(inside), 'damaged')
+
     def test_areas_in_files(self):
         folder = self.place()
         area = folder / 'weather'
