@@ -34,7 +34,6 @@ public:
 void describe(CLI::App &app, Run &ret_run) {
     app.formatter(std::make_shared<Help>());
     app.get_formatter()->label("SUBCOMMAND", "COMMAND");
-    app.get_formatter()->label("Subcommands", "Commands");
     app.set_help_flag("-h,--help", "Print this text");
     app.require_subcommand(1);
     app.set_version_flag("--version", std::string("speculo ") + speculo_version(), "Print the version");
@@ -64,7 +63,7 @@ Status parse(CLI::App &app, int argc, char **argv, bool &ret_go_on) {
         std::string message = error.what();
         if (chosen.empty() && argc < 2) { message = "which command?"; }
         if (chosen.empty() && argc >= 2 && argv[1][0] != '-') { message = "there is no command '" + std::string(argv[1]) + '\''; }
-        note(message + "; see '" + help + '\'');
+        note(message + (message.back() == '?' ? " See '" : "; see '") + help + '\'');
         return Status::misused;
     }
 }

@@ -7,7 +7,9 @@
 
 namespace speculo::tool {
 
-CLI::App *add_command(CLI::App &app, const char *name, const char *text) { return app.add_subcommand(name, text); }
+CLI::App *add_command(CLI::App &app, const char *name, const char *text) {
+    return app.add_subcommand(name, text)->group("Commands");
+}
 
 void on_chosen(CLI::App *command, std::function<void()> then) { command->final_callback(std::move(then)); }
 
