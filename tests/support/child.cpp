@@ -12,9 +12,20 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#ifdef SPECULO_TEST_COVERAGE
+extern "C" void __gcov_dump(); // NOLINT(bugprone-reserved-identifier): gcc's
+#endif
+
 namespace speculo::test {
 
 namespace {
+
+// What a child has run counts too, where that is counted.
+void keep_counts() {
+#ifdef SPECULO_TEST_COVERAGE
+    __gcov_dump();
+#endif
+}
 
 using Clock = std::chrono::steady_clock;
 
@@ -89,6 +100,7 @@ Child::Child(const std::function<int()> &body) {
     if (pid == 0) {
         int status = body();
         std::fflush(nullptr);
+        keep_counts();
         _exit(status);
     }
     take(pid);

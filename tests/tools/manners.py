@@ -19,7 +19,7 @@ class BadInput(ToolTest):
                           ['put', 'x', '--key', 'k' * 256], ['put', 'x', '--key', ''], ['create', 'x', '--mode', '0666'],
                           ['create', 'x', '--segments', '17'], ['replay', 'x', 'y', '--speed', '0'], ['bench', '--time'],
                           ['info', 'x', 'y'], ['put', 'x', '--tag', '4294967296'], ['top', '--interval', '5 fortnights']):
-            self.assertRegex(self.fails(2, *arguments), 'see .speculo .*--help|--tag')
+            self.assertRegex(self.fails(2, *arguments), '[Ss]ee .speculo .*--help|--tag')
 
     def test_names(self):
         for name in ('', '.hidden', 'a b', 'x' * 201, '/dev/shm/', 'a@lock', '\x1b[31m'):

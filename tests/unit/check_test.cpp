@@ -155,6 +155,13 @@ TEST_F(Checks, find_what_is_wrong_with_a_frame) {
     }
 }
 
+TEST_F(Checks, find_a_successor_of_what_is_no_chunk) {
+    SegmentProbe probe = area.current_segment();
+    core::Frame control = find(probe, [](const core::Frame &frame) { return frame.is_control(); });
+    damage(probe.map().frame(control.place).successor, control.place + 1,
+           at(control.place) + " what is no chunk has a successor");
+}
+
 TEST_F(Checks, find_a_payload_that_is_not_aligned) {
     SegmentProbe probe = area.current_segment();
     core::Frame chunk =

@@ -170,6 +170,31 @@ TEST(CompactAheadFaults, a_beginning_that_fails_changes_nothing) {
     EXPECT_EQ(faults.leaks(), "");
 }
 
+// Meanwhile there is more to copy than at the beginning, and no memory for it.
+TEST(CompactAheadFaults, P9_a_copy_that_runs_out_of_memory_is_given_up) {
+    Faults faults;
+    AreaName name;
+    AreaOptions options(capacity);
+    options.prefault = capacity; // so that allocating takes no more of it
+    Handle writer = make_area(name, options);
+    Ids ids;
+    auto commit_lasting = [&] { ids.push_back(commit_chunk(writer, std::string(size, 'l'))); };
+    for (int i = 0; i < 50; ++i) { commit_lasting(); }
+    while (!inside(writer).copy.segment) { commit_chunk(writer, std::string(size, 't'), transient()); }
+    faults.reset_counts();
+    faults.fail_from(Site::allocate_space, 1, ENOSPC);
+    while (inside(writer).copy.segment) { commit_lasting(); }
+    EXPECT_EQ(inside(writer).current->generation, 1u);
+    EXPECT_GT(faults.fired(), 0u);
+    faults.heal();
+    EXPECT_EQ(live_ids(name).back(), ids.back());
+    while (inside(writer).current->generation == 1) { commit_chunk(writer, std::string(size, 't'), transient()); }
+    compact_now(writer); // what is transient goes
+    EXPECT_EQ(live_ids(name), ids);
+    writer.close();
+    EXPECT_EQ(faults.leaks(), "");
+}
+
 TEST_F(CompactAhead, compact_now_uses_what_was_begun) {
     Ids ids = commit_lasting(400);
     fill_until_begun();

@@ -44,6 +44,15 @@ public:
             return last_;
         };
     }
+    // As the first look of a spin begins.
+    static void spinning(Action action) {
+        set(std::move(action));
+        real_clock_ = os::operations.clock_fine;
+        os::operations.clock_fine = [] {
+            run();
+            return real_clock_();
+        };
+    }
     static void barrier(Action action) {
         set(std::move(action));
         real_barrier_ = os::operations.barrier;
@@ -78,6 +87,7 @@ private:
 
     static inline Action action_;
     static inline int (*real_sleep_)(const uint32_t *, uint32_t, uint64_t);
+    static inline uint64_t (*real_clock_)();
     static inline int (*real_barrier_)();
     static inline int (*real_open_)(int, const char *, os::Access);
     static inline int (*real_query_)(int, uint64_t, uint64_t);
@@ -255,6 +265,19 @@ TEST_F(Wait, P12_commit_between_the_last_look_and_the_sleep_ends_the_sleep) {
         EXPECT_EQ(Before::last_sleep(), sleep_in_vain());
         os::operations = before_;
     }
+}
+
+TEST_F(Wait, commit_while_it_spins_is_seen_without_a_sleep) {
+    Handle reader = open_mapping_reader(name_);
+    auto &spin = static_cast<core::Reader *>(static_cast<speculo_area *>(reader))->waiting.spin;
+    spin.slept(core::Spin::short_sleep_ns); // looks for long once
+    os::operations.sleep_on = [](const uint32_t *, uint32_t, uint64_t) {
+        ADD_FAILURE() << "it slept";
+        return -ETIMEDOUT;
+    };
+    Before::spinning([&] { commit_chunk(writer_, "a"); });
+    EXPECT_EQ(speculo_wait(reader, -1), 1);
+    EXPECT_EQ(spin.ns(), core::Spin::usual_ns) << "that it paid was not noted";
 }
 
 // The writer does not ring for it.
