@@ -59,7 +59,7 @@ void show(const Reader &reader, const Frame &frame, speculo_chunk *ret_chunk) {
     fill_view(*ret_chunk, frame, *reader.key_segment, ViewKind::key, reader.number, reader.key_serial);
 }
 
-int read_key(Reader &reader, const void *key, size_t size, speculo_chunk *ret_chunk, Copied) {
+int copy_key_chunk(Reader &reader, const void *key, size_t size, speculo_chunk *ret_chunk) {
     Frame frame;
     if (int found = find_newest<Copied>(reader, key, size, frame); found <= 0) { return found; }
     if (is_expired(reader, frame.expires)) { return 0; }
@@ -69,6 +69,13 @@ int read_key(Reader &reader, const void *key, size_t size, speculo_chunk *ret_ch
     return 1;
 }
 
+// Whatever is not the short way is a function of its own, so that the short way does without its registers.
+
+[[gnu::noinline]] int read_copied(Reader &reader, const void *key, size_t size, speculo_chunk *ret_chunk) {
+    reader.area.copier->begin();
+    return reader.area.copier->finish(copy_key_chunk(reader, key, size, ret_chunk));
+}
+
 // Looks for it. What is found goes to `recent` too, if that is not null.
 [[gnu::noinline]] int look_up(Reader &reader, const void *key, size_t size, speculo_chunk *ret_chunk, RecentKey *recent) {
     Frame frame;
@@ -76,6 +83,8 @@ int read_key(Reader &reader, const void *key, size_t size, speculo_chunk *ret_ch
     if (is_expired(reader, frame.expires)) { return 0; }
     show(reader, frame, ret_chunk);
     if (recent) {
+        recent->lanes = KeyLanes::of(key, size);
+        recent->size = size;
         recent->entry = reader.key_entry;
         recent->place = frame.place;
         recent->view = *ret_chunk;
@@ -83,20 +92,14 @@ int read_key(Reader &reader, const void *key, size_t size, speculo_chunk *ret_ch
     return 1;
 }
 
-int read_key(Reader &reader, const void *key, size_t size, speculo_chunk *ret_chunk, Mapped) {
-    if (size > KeyLanes::longest) { return look_up(reader, key, size, ret_chunk, nullptr); }
-    KeyLanes lanes = KeyLanes::of(key, size);
-    RecentKey &recent = reader.recent_keys.at(lanes);
-    if (recent.is_of(lanes, size) && is_as_it_was(reader, recent)) {
-        if (is_expired(reader, recent.view.expires_ns)) { return 0; }
-        *ret_chunk = recent.view;
-        ret_chunk->opaque[1] = pack_serial(ViewKind::key, reader.key_serial);
-        return 1;
-    }
-    recent.lanes = lanes;
-    recent.size = size;
-    recent.entry = RecentKey::nowhere;
-    return look_up(reader, key, size, ret_chunk, &recent);
+int show_again(const Reader &reader, const RecentKey &recent, speculo_chunk *ret_chunk) {
+    *ret_chunk = recent.view;
+    ret_chunk->opaque[1] = pack_serial(ViewKind::key, reader.key_serial);
+    return 1;
+}
+
+[[gnu::noinline]] int show_until_expired(Reader &reader, const RecentKey &recent, speculo_chunk *ret_chunk) {
+    return is_expired(reader, recent.view.expires_ns) ? 0 : show_again(reader, recent, ret_chunk);
 }
 
 // The chunk of that id, presumably at `place` (0: anywhere): 1, 0, or an error.
@@ -132,8 +135,15 @@ template <class Source> int find_key(const Source &source, uint32_t end, const K
 
 int reader_read_key(Reader &reader, const void *key, size_t key_size, speculo_chunk *ret_chunk) {
     ++reader.key_serial;
-    return in_form(reader.area.copier,
-                   [&reader, key, key_size, ret_chunk](auto form) { return read_key(reader, key, key_size, ret_chunk, form); });
+    if (__builtin_expect(reader.area.copier != nullptr, 0)) { return read_copied(reader, key, key_size, ret_chunk); }
+    if (key_size > KeyLanes::longest) { return look_up(reader, key, key_size, ret_chunk, nullptr); }
+    KeyLanes lanes = KeyLanes::of(key, key_size);
+    RecentKey &recent = reader.recent_keys.at(lanes);
+    if (!recent.is_of(lanes, key_size) || !is_as_it_was(reader, recent)) {
+        return look_up(reader, key, key_size, ret_chunk, &recent);
+    }
+    bool lasts = recent.view.expires_ns == 0;
+    return lasts ? show_again(reader, recent, ret_chunk) : show_until_expired(reader, recent, ret_chunk);
 }
 
 int reader_is_live(Reader &reader, const speculo_chunk &chunk) {

@@ -36,11 +36,9 @@ struct KeyLanes {
 };
 
 struct RecentKey {
-    static constexpr uint64_t nowhere = UINT64_MAX;
-
     KeyLanes lanes;
     size_t size;
-    uint64_t entry; // which of the handle's entries into a segment it is of; `nowhere`: nothing was found
+    uint64_t entry; // which of the handle's entries into a segment it is of
     uint32_t place;
     speculo_chunk view; // the one that showed it
 
@@ -49,7 +47,7 @@ struct RecentKey {
 
 // A key has one place only, so the newer of two that meet there is kept. Nothing is stored for keys that are too long.
 struct RecentKeys {
-    static constexpr uint32_t count_log2 = 6;
+    static constexpr uint32_t count_log2 = 8;
 
     RecentKey keys[1 << count_log2];
 
