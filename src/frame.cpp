@@ -21,25 +21,29 @@ constexpr bool known_control(uint32_t flags) {
 template <class Source> bool read_fields(const Source &source, uint32_t commit, Frame &frame) {
     auto at = source.position(frame.place);
     uint64_t available = (source.readable - frame.place) * place_size;
-    bool is_control = frame.flags & frame_control;
-    if (is_control ? !known_control(frame.flags) : !sound_chunk(frame)) { return false; }
+    uint32_t flags = field_flags(frame.flags); // control frames have no fields
+    if (frame.flags & frame_control ? !known_control(frame.flags) : !sound_chunk(frame)) { return false; }
 
-    uint32_t flags = is_control ? 0 : frame.flags; // control frames have no fields
-    bool has_long_size = commit == size_follows;
-    FrameShape shape = frame_shape(flags, 0, false);
+    FrameShape shape = shapes_to_key.of[flags & frame_field_flags];
     if (shape.key > available) { return false; }
-    frame.key_size = flags & frame_key ? source.template field_at<uint8_t>(at, shape.key_size) : 0;
     frame.key = nullptr;
-    if constexpr (Source::is_mapped) { frame.key = flags & frame_key ? at + shape.key : nullptr; }
-    frame.link = flags & frame_key ? source.template field_at<uint32_t>(at, shape.link) : 0;
+    frame.key_size = frame.link = frame.alignment = 0;
+    if (flags & frame_key) {
+        frame.key_size = source.template field_at<uint8_t>(at, shape.key_size);
+        frame.link = source.template field_at<uint32_t>(at, shape.link);
+        if constexpr (Source::is_mapped) { frame.key = at + shape.key; }
+        if (frame.key_size == 0) { return false; }
+    }
     frame.tag = flags & frame_tag ? source.template field_at<uint32_t>(at, shape.tag) : 0;
     frame.expires = flags & frame_expiry ? source.template field_at<uint64_t>(at, shape.expiry) : 0;
-    if ((flags & frame_key) && frame.key_size == 0) { return false; }
-    uint32_t log2 = flags & frame_aligned ? source.template field_at<uint8_t>(at, shape.alignment) : 0;
-    if (log2 > max_alignment_log2) { return false; }
-    frame.alignment = log2 ? 1u << log2 : 0;
+    if (flags & frame_aligned) {
+        uint32_t log2 = source.template field_at<uint8_t>(at, shape.alignment);
+        if (log2 > max_alignment_log2) { return false; }
+        frame.alignment = log2 ? 1u << log2 : 0;
+    }
 
-    shape = frame_shape(flags, frame.key_size, has_long_size);
+    bool has_long_size = commit == size_follows;
+    shape_behind_key(shape, frame.key_size, has_long_size);
     if (shape.payload > available) { return false; }
     frame.size = has_long_size ? source.template field_at<uint64_t>(at, shape.size) : commit - 1;
     if (frame.size > available - shape.payload) { return false; }

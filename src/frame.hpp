@@ -43,13 +43,18 @@ constexpr ShapesToKey make_shapes() {
 }
 inline constexpr ShapesToKey shapes_to_key = make_shapes();
 
-constexpr FrameShape frame_shape(uint32_t flags, uint32_t key_size, bool has_long_size) {
-    FrameShape shape = shapes_to_key.of[flags & frame_field_flags];
-    uint32_t offset = shape.key + (flags & frame_key ? key_size : 0);
+// What lies behind the key, which may be of no bytes.
+constexpr void shape_behind_key(FrameShape &shape, uint32_t key_size, bool has_long_size) {
+    uint32_t offset = shape.key + key_size;
     if (has_long_size) { offset = uint32_t(align_up(offset, 8)); }
     shape.size = offset;
     if (has_long_size) { offset += 8; }
     shape.payload = uint32_t(align_up(offset, place_size));
+}
+
+constexpr FrameShape frame_shape(uint32_t flags, uint32_t key_size, bool has_long_size) {
+    FrameShape shape = shapes_to_key.of[flags & frame_field_flags];
+    shape_behind_key(shape, flags & frame_key ? key_size : 0, has_long_size);
     return shape;
 }
 
@@ -111,6 +116,16 @@ template <class Source> inline void note_payload(typename Source::Position at, u
     }
 }
 
+// The rest of a frame whose commit word has the size, and that has no fields but, perhaps, a deadline.
+template <class Source> inline bool read_plain(const Source &source, uint32_t commit, uint32_t payload_offset, Frame &frame) {
+    frame.size = commit - 1;
+    note_payload<Source>(source.position(frame.place), payload_offset, frame);
+    frame.length = frame_length(payload_offset, frame.size);
+    frame.key = nullptr;
+    frame.key_size = frame.link = frame.tag = frame.alignment = 0;
+    return frame.length <= source.readable - frame.place && frame.id != 0;
+}
+
 // Reads the frame at `place`, whose commit word was observed as `commit` (not 0). False if it reaches beyond the readable places
 // or is senseless. The caller has made sure that a header at `place` is readable.
 template <class Source> inline bool read_frame(const Source &source, uint32_t place, uint32_t commit, Frame &frame) {
@@ -118,16 +133,16 @@ template <class Source> inline bool read_frame(const Source &source, uint32_t pl
     frame.place = place;
     frame.flags = frame_flags(id_flags);
     frame.id = frame_id(id_flags);
-    if (__builtin_expect((frame.flags & ~uint32_t(frame_transient)) != 0 || commit == size_follows, 0)) {
-        return read_fields(source, commit, frame);
+    uint32_t fields = frame.flags & ~uint32_t(frame_transient);
+    if (__builtin_expect(fields == 0 && commit != size_follows, 1)) {
+        frame.expires = 0;
+        return read_plain(source, commit, sizeof(FrameHeader), frame);
     }
-    frame.size = commit - 1;
-    note_payload<Source>(source.position(place), sizeof(FrameHeader), frame);
-    frame.length = frame_length(sizeof(FrameHeader), frame.size);
-    frame.key = nullptr;
-    frame.key_size = frame.link = frame.tag = frame.alignment = 0;
-    frame.expires = 0;
-    return frame.length <= source.readable - place && frame.id != 0;
+    if (fields != frame_expiry || commit == size_follows) { return read_fields(source, commit, frame); }
+    constexpr FrameShape shape = frame_shape(frame_expiry, 0, false);
+    if (!read_plain(source, commit, shape.payload, frame)) { return false; }
+    frame.expires = source.template field_at<uint64_t>(source.position(place), shape.expiry);
+    return true;
 }
 
 // Lays a padding frame, all but its commit word, which it returns.

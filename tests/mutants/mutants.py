@@ -30,6 +30,15 @@ MUTANTS = [
     Mutant('middle-of-a-short-key-is-not-compared', 'src/recent.hpp', 'byte(0) | byte(size / 2)', 'byte(0)', 'recent'),
     Mutant('third-lane-of-keys-is-not-compared', 'src/recent.hpp', ' | (a.lane[2] ^ b.lane[2])', '', 'recent'),
 
+    # ---- frames that have a deadline and nothing else ----
+    Mutant('deadline-of-a-plain-frame-is-not-read', 'src/frame.hpp',
+           'frame.expires = source.template field_at<uint64_t>(source.position(place), shape.expiry);', 'frame.expires = 0;', 'expiry'),
+    Mutant('timed-frame-may-reach-beyond-the-readable-places', 'src/frame.hpp',
+           'return frame.length <= source.readable - frame.place && frame.id != 0;', 'return frame.id != 0;', 'frame damage'),
+    Mutant('timed-frame-needs-no-id', 'src/frame.hpp',
+           'return frame.length <= source.readable - frame.place && frame.id != 0;',
+           'return frame.length <= source.readable - frame.place;', 'frame damage check_damage'),
+
     # ---- publication ----
     Mutant('no-zero-word-behind-the-commit', 'src/commit.cpp',
            'put(writer.current->map.frame(writer.tail).commit, 0u);', '', 'commit takeover compact'),
