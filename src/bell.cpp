@@ -2,6 +2,7 @@
 #include "bell.hpp"
 
 #include <cerrno>
+#include <utility>
 
 namespace speculo::core {
 
@@ -77,9 +78,9 @@ int bell_make(const Area &area, Bell &ret_bell) {
 }
 
 void bell_close(Bell &bell) {
-    if (bell.page) { os::operations.unmap(bell.page, page_size); }
-    if (bell.fd >= 0) { os::operations.close(bell.fd); }
-    bell = Bell{};
+    Bell old = std::exchange(bell, Bell{});
+    if (old.page) { os::operations.unmap(old.page, page_size); }
+    if (old.fd >= 0) { os::operations.close(old.fd); }
 }
 
 bool bell_is_stale(const Bell &bell) {

@@ -2,6 +2,7 @@
 #include "chunk_copy.hpp"
 
 #include <cerrno>
+#include <utility>
 
 namespace speculo::core {
 
@@ -44,8 +45,8 @@ int chunk_copy(const SegmentFile &file, Frame &frame, ChunkCopy *&copy) {
         if (to != copy) { chunk_copy_release(to); }
         return error;
     }
-    if (to != copy && copy) { chunk_copy_release(copy); }
-    copy = to;
+    ChunkCopy *old = std::exchange(copy, to);
+    if (old && old != to) { chunk_copy_release(old); }
     frame.payload = payload;
     frame.key = frame.key_size != 0 ? key : nullptr;
     return 0;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // A reader's cursor: the stream of chunks in commit order, across segments.
 #include <cerrno>
+#include <utility>
 
 #include "index.hpp"
 #include "reader.hpp"
@@ -20,9 +21,8 @@ template <class Form> int damaged(Cursor &cursor) {
 
 // The last view's bytes are in use no longer.
 void end_view(Cursor &cursor) {
-    if (cursor.view) { attachment_unpin(cursor.view); }
-    cursor.view = nullptr;
     cursor.has_view = false;
+    if (Attachment *old = std::exchange(cursor.view, nullptr)) { attachment_unpin(old); }
 }
 
 void leave(Reader &reader, Attachment *segment) {
@@ -38,10 +38,10 @@ void leave(Reader &reader, Attachment *segment) {
 // Puts the cursor into a segment that was entered, and leaves the one before.
 void move_to(Reader &reader, Attachment *segment, uint32_t place) {
     Cursor &cursor = reader.cursor;
-    if (cursor.segment) { leave(reader, cursor.segment); }
-    cursor.segment = segment;
+    Attachment *old = std::exchange(cursor.segment, segment);
     cursor.place = place;
     cursor.end = first_place;
+    if (old) { leave(reader, old); }
 }
 
 // A segment that was entered for the cursor is not to be its own after all.
@@ -250,12 +250,13 @@ template <class Form> int seek(Reader &reader, uint64_t id) {
     if (error < 0) { return error; }
     ++reader.next_serial;
     end_view(reader.cursor);
-    if (!is_same) { leave(reader, reader.cursor.segment); }
     next.view = nullptr;
     next.has_view = false;
     next.skipped += reader.cursor.passed - reader.cursor.delivered;
     next.is_damaged = false;
+    Attachment *old = reader.cursor.segment;
     reader.cursor = next;
+    if (!is_same) { leave(reader, old); }
     return 0;
 }
 
@@ -284,9 +285,7 @@ int cursor_seek(Reader &reader, uint64_t id) {
 
 void cursor_end(Reader &reader) {
     end_view(reader.cursor);
-    if (!reader.cursor.segment) { return; }
-    leave(reader, reader.cursor.segment);
-    reader.cursor.segment = nullptr;
+    if (Attachment *old = std::exchange(reader.cursor.segment, nullptr)) { leave(reader, old); }
 }
 
 } // namespace speculo::core

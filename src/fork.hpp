@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // What a fork must not inherit: the child closes every descriptor that carries a lock, so that the parent's death frees its role
-// and its pins, and knows that its handles are no longer its own.
+// and its pins, and knows that its handles are no longer its own. It may close them, whatever another thread was doing with them when
+// it was forked: so what is given back is out of its handle's reach before.
 #pragma once
 
 #include <cstdint>

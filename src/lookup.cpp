@@ -26,10 +26,11 @@ int move_key_segment(Reader &reader) {
     if (reader.key_segment && reader.key_segment->generation == generation) { return 0; }
     Attachment *segment = nullptr;
     if (int error = borrow_current(reader, &segment); error < 0) { return error; }
-    if (reader.key_segment) { attachment_unpin(reader.key_segment); }
+    Attachment *old = reader.key_segment;
     reader.key_segment = segment;
     reader.key_end = first_place;
     ++reader.key_entry;
+    if (old) { attachment_unpin(old); }
     return 0;
 }
 

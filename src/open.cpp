@@ -2,6 +2,7 @@
 // The writer's role: how it is taken, given up, and how an area is made and removed. Everything here happens under the kernel's
 // lock on NAME@lock, which no other uid can open.
 #include <cerrno>
+#include <utility>
 
 #include "writer.hpp"
 
@@ -278,8 +279,7 @@ int prefault_others(Writer &writer, uint64_t bytes, uint32_t wanted) {
         }
         if (error == 0 && segment && segment != writer.current) { error = prefault_one(*segment, bytes); }
         if (error < 0 && is_made && segment) { // what there is no memory for is not to keep it from others
-            segment_remove(writer.area, segment);
-            segment = nullptr;
+            segment_remove(writer.area, std::exchange(segment, nullptr));
         }
     }
     return error;
@@ -315,8 +315,7 @@ int begin_writing(Writer &writer, uint32_t flags, const speculo_area_options &op
 
 void free_segments(Writer &writer) {
     for (WriterSegment *&segment : writer.segments) {
-        if (segment) { segment_free(segment); }
-        segment = nullptr;
+        if (WriterSegment *old = std::exchange(segment, nullptr)) { segment_free(old); }
     }
 }
 

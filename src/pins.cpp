@@ -2,6 +2,7 @@
 #include "pins.hpp"
 
 #include <cerrno>
+#include <utility>
 
 namespace speculo::core {
 
@@ -143,8 +144,9 @@ int attachment_get(const Area &area, Attachments &attachments, uint32_t slot, ui
     if (!cached || cached->incarnation != slot_incarnation(entry)) {
         Attachment *made = nullptr;
         if (int error = attach(area, slot, entry, &made); error < 0) { return error; }
-        if (cached) { uncache(cached); }
+        Attachment *old = cached;
         cached = made;
+        if (old) { uncache(old); }
     }
     *ret_attachment = cached;
     return 0;
@@ -190,8 +192,7 @@ int attachment_measure(const Attachment &attachment, SegmentMap &map) {
 
 void attachments_close(Attachments &attachments) {
     for (Attachment *&attachment : attachments.slots) {
-        if (attachment) { uncache(attachment); }
-        attachment = nullptr;
+        if (Attachment *old = std::exchange(attachment, nullptr)) { uncache(old); }
     }
 }
 

@@ -3,6 +3,7 @@
 #include "writer.hpp"
 
 #include <cerrno>
+#include <utility>
 
 namespace speculo::core {
 
@@ -23,10 +24,12 @@ struct Request {
 int reserve_records(Writer &writer, size_t more) {
     if (writer.pending_room - writer.pending_count >= more) { return 0; }
     size_t room = writer.pending_room ? 2 * writer.pending_room : least_room;
-    void *records = os::operations.resize(writer.pending, room * sizeof(Pending));
+    auto *records = static_cast<Pending *>(os::operations.allocate(room * sizeof(Pending)));
     if (!records) { return -ENOMEM; }
-    writer.pending = static_cast<Pending *>(records);
+    for (size_t i = 0; i < writer.pending_count; ++i) { records[i] = writer.pending[i]; }
+    Pending *old = std::exchange(writer.pending, records);
     writer.pending_room = room;
+    if (old) { os::operations.release(old); }
     return 0;
 }
 

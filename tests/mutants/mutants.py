@@ -39,6 +39,16 @@ MUTANTS = [
            'return frame.length <= source.readable - frame.place && frame.id != 0;',
            'return frame.length <= source.readable - frame.place;', 'frame damage check_damage'),
 
+    # ---- forks in the middle of a call ----
+    Mutant('mapping-is-given-back-before-it-is-forgotten', 'src/pins.cpp',
+           'Attachment *old = cached;\n', 'Attachment *old = nullptr;\n        if (cached) { uncache(cached); }\n', 'fork'),
+    Mutant('records-are-given-back-before-they-are-forgotten', 'src/writer.cpp',
+           'Pending *old = std::exchange(writer.pending, records);\n',
+           'Pending *old = nullptr;\n    if (writer.pending) { os::operations.release(writer.pending); }\n    writer.pending = records;\n', 'fork'),
+    Mutant('copy-is-given-back-before-it-is-forgotten', 'src/chunk_copy.cpp',
+           'ChunkCopy *old = std::exchange(copy, to);\n',
+           'ChunkCopy *old = nullptr;\n    if (copy && copy != to) { chunk_copy_release(copy); }\n    copy = to;\n', 'fork_untrusted'),
+
     # ---- publication ----
     Mutant('no-zero-word-behind-the-commit', 'src/commit.cpp',
            'put(writer.current->map.frame(writer.tail).commit, 0u);', '', 'commit takeover compact'),

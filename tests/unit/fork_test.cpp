@@ -358,4 +358,97 @@ TEST(ForkDescriptors, child_has_none_of_the_writer_s_descriptors_that_carry_lock
     EXPECT_EQ(speculo_area_compact(writer), 0); // the parent has them
 }
 
+// ---- in the middle of a call --------------------------------------------------------------------------------------------------------
+
+// Whenever something has been given back a child is made, as another thread might make one, and closes the handles.
+class AfterGivingBack {
+public:
+    explicit AfterGivingBack(std::function<void()> close_handles) : before_(os::operations) {
+        close_handles_ = std::move(close_handles);
+        children_ = 0;
+        os::operations.release = release;
+        os::operations.unmap = unmap;
+    }
+    ~AfterGivingBack() { os::operations = before_; }
+    AfterGivingBack(const AfterGivingBack &) = delete;
+    AfterGivingBack &operator=(const AfterGivingBack &) = delete;
+    static int children() { return children_; }
+
+private:
+    static void release(void *memory) {
+        real_->release(memory);
+        if (memory) { fork_here(); }
+    }
+    static void unmap(void *address, size_t length) {
+        real_->unmap(address, length);
+        fork_here();
+    }
+    static void fork_here() {
+        ++children_;
+        int status = run_in_child([] {
+            os::operations = *real_; // and nothing more is forked
+            close_handles_();
+            std::string text = faults_->leaks(); // what the child does not reach may stay
+            bool is_bad = text.find("does not have") != text.npos || text.find("not mapped so") != text.npos;
+            return is_bad || text.find("in vain") != text.npos ? 1 : 0;
+        });
+        EXPECT_EQ(status, 0) << "something was given back twice, by child " << children_;
+    }
+
+    os::Operations before_;
+    static inline std::function<void()> close_handles_;
+    static inline int children_;
+
+public:
+    static inline Faults *faults_;
+    static inline const os::Operations *real_;
+};
+
+TEST(ForkInACall, P11_the_child_gives_nothing_back_twice) {
+    Faults faults;
+    os::Operations real = os::operations;
+    AfterGivingBack::faults_ = &faults;
+    AfterGivingBack::real_ = &real;
+    AreaName name;
+    Handle writer = make_area(name, 64 << 10);
+    Handle follower = open_reader(name), keys = open_reader(name, SPECULO_OPEN_NO_CURSOR);
+    AfterGivingBack after([&] {
+        writer.close();
+        follower.close();
+        keys.close();
+    });
+    for (int round = 0; round < 12; ++round) {
+        speculo_chunk held{};
+        for (int i = 0; i < 70 + 70 * (round % 2); ++i) { put_chunk(writer, std::to_string(i), transient()); }
+        put_key(writer, "k",
+                std::string(size_t(100) << (round % 8), 'x')); // more than there is room for in copies of smaller ones
+        commit(writer);
+        EXPECT_NE(value_of(keys, "k"), no_value);
+        EXPECT_EQ(speculo_read_next(follower, &held), 1);
+        EXPECT_EQ(speculo_chunk_hold(follower, &held), 0); // whoever is inside has the object replaced
+        speculo_snapshot *snapshot = nullptr;
+        EXPECT_EQ(speculo_snapshot_open(keys, &snapshot), 0);
+        if (round % 3 == 0) { EXPECT_EQ(speculo_wait(follower, 0), 1); }
+        read_all(follower);
+        for (int i = 0; i < 4; ++i) { compact_now(writer); }
+        EXPECT_NE(value_of(keys, "k"), no_value);
+        commit_chunk(writer, "more");
+        read_all(follower);
+        EXPECT_EQ(speculo_seek(follower, 0), 0);
+        speculo_snapshot_close(snapshot);
+        speculo_chunk_release(&held);
+    }
+    // Nothing but the cursor, and the last look-up, keeps the objects that the writer replaces meanwhile, once around.
+    for (int round = 0; round < 3; ++round) {
+        EXPECT_NE(value_of(keys, "k"), no_value);
+        read_all(follower);
+        EXPECT_EQ(speculo_seek(follower, UINT64_MAX), 0);
+        for (int i = 0; i < 3; ++i) { compact_now(writer); }
+        EXPECT_NE(value_of(keys, "k"), no_value);
+        commit_chunk(writer, "more", transient());
+        EXPECT_EQ(read_all(follower).size(), 1u);
+    }
+    EXPECT_GT(AfterGivingBack::children(), 30);
+}
+
 } // namespace
