@@ -226,7 +226,7 @@ TEST_F(Recent, a_search_that_failed_leaves_nothing_behind) {
     faults.reset_counts();
     faults.fail(Site::lock, 1, ENOLCK);
     speculo_chunk chunk{};
-    EXPECT_EQ(speculo_read_key(keys, "k", 1, &chunk), -ENOLCK);
+    EXPECT_EQ(speculo_read_key(keys, "k", 1, &chunk), os::has_range_locks ? -ENOLCK : 1); // else there is nothing to fail
     faults.heal();
     EXPECT_EQ(value_of(keys, "k"), "x");
     EXPECT_EQ(value_of(keys, "nothing"), no_value);
