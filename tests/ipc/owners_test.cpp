@@ -357,6 +357,7 @@ TEST_F(Owners, P1_nothing_is_created_over_what_is_there) {
     EXPECT_EQ(writer.finish(), 0);
     size_t created = 0;
     for (const std::string &line : writer.calls()) {
+        if (line.find(".gcda") != std::string::npos) { continue; } // where it is counted what runs
         bool is_creation = line.find("O_CREAT") != std::string::npos;
         created += is_creation || line.find("O_TMPFILE") != std::string::npos;
         if (is_creation) { EXPECT_NE(line.find("O_EXCL"), std::string::npos) << line; }
