@@ -20,10 +20,18 @@ template <class Source> inline int frame_below(const Source &source, uint32_t pl
     return FrameWalk(source, place, end).next(frame);
 }
 
+// Who only follows the stream does without.
+int make_recent_keys(Reader &reader) {
+    if (reader.recent_keys || reader.area.copier) { return 0; }
+    reader.recent_keys = static_cast<RecentKeys *>(os::operations.allocate(sizeof(RecentKeys)));
+    return reader.recent_keys ? 0 : -ENOMEM;
+}
+
 // Keeps the handle in the current segment between look-ups.
 int move_key_segment(Reader &reader) {
     uint64_t generation = current_generation(control_current(reader.area));
     if (reader.key_segment && reader.key_segment->generation == generation) { return 0; }
+    if (int error = make_recent_keys(reader); error < 0) { return error; }
     Attachment *segment = nullptr;
     if (int error = borrow_current(reader, &segment); error < 0) { return error; }
     Attachment *old = reader.key_segment;
@@ -77,19 +85,20 @@ int copy_key_chunk(Reader &reader, const void *key, size_t size, speculo_chunk *
     return reader.area.copier->finish(copy_key_chunk(reader, key, size, ret_chunk));
 }
 
-// Looks for it. What is found goes to `recent` too, if that is not null.
-[[gnu::noinline]] int look_up(Reader &reader, const void *key, size_t size, speculo_chunk *ret_chunk, RecentKey *recent) {
+// Looks for it, and remembers it if the key is short enough.
+[[gnu::noinline]] int look_up(Reader &reader, const void *key, size_t size, speculo_chunk *ret_chunk) {
     Frame frame;
     if (int found = find_newest<Mapped>(reader, key, size, frame); found <= 0) { return found; }
     if (is_expired(reader, frame.expires)) { return 0; }
     show(reader, frame, ret_chunk);
-    if (recent) {
-        recent->lanes = KeyLanes::of(key, size);
-        recent->size = size;
-        recent->entry = reader.key_entry;
-        recent->place = frame.place;
-        recent->view = *ret_chunk;
-    }
+    if (size > KeyLanes::longest) { return 1; }
+    KeyLanes lanes = KeyLanes::of(key, size);
+    RecentKey &recent = reader.recent_keys->at(lanes);
+    recent.lanes = lanes;
+    recent.size = size;
+    recent.entry = reader.key_entry;
+    recent.place = frame.place;
+    recent.view = *ret_chunk;
     return 1;
 }
 
@@ -137,12 +146,10 @@ template <class Source> int find_key(const Source &source, uint32_t end, const K
 int reader_read_key(Reader &reader, const void *key, size_t key_size, speculo_chunk *ret_chunk) {
     ++reader.key_serial;
     if (__builtin_expect(reader.area.copier != nullptr, 0)) { return read_copied(reader, key, key_size, ret_chunk); }
-    if (key_size > KeyLanes::longest) { return look_up(reader, key, key_size, ret_chunk, nullptr); }
+    if (key_size > KeyLanes::longest || !reader.recent_keys) { return look_up(reader, key, key_size, ret_chunk); }
     KeyLanes lanes = KeyLanes::of(key, key_size);
-    RecentKey &recent = reader.recent_keys.at(lanes);
-    if (!recent.is_of(lanes, key_size) || !is_as_it_was(reader, recent)) {
-        return look_up(reader, key, key_size, ret_chunk, &recent);
-    }
+    const RecentKey &recent = reader.recent_keys->at(lanes);
+    if (!recent.is_of(lanes, key_size) || !is_as_it_was(reader, recent)) { return look_up(reader, key, key_size, ret_chunk); }
     bool lasts = recent.view.expires_ns == 0;
     return lasts ? show_again(reader, recent, ret_chunk) : show_until_expired(reader, recent, ret_chunk);
 }

@@ -79,6 +79,7 @@ void reader_close(Reader *reader) {
     waiting_end(reader->waiting, is_own || reader->area.copier);
     if (reader->key_segment) { attachment_unpin(reader->key_segment); }
     attachments_close(reader->attachments);
+    if (reader->recent_keys) { os::operations.release(reader->recent_keys); }
     if (reader->next_copy) { chunk_copy_release(reader->next_copy); }
     if (reader->key_copy) { chunk_copy_release(reader->key_copy); }
     Copier *copier = reader->area.copier;
