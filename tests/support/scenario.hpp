@@ -28,8 +28,9 @@ enum Traits : unsigned {
     never_fails = 4,
     believes_names = 8, // what the system says is not there is given up, or not counted
     compacts = 16,
-    uses_again = 32,      // a segment, where that is possible
-    may_stop_halfway = 64 // what failed may have ended the area; but it can be called again
+    uses_again = 32,       // a segment, where that is possible
+    may_stop_halfway = 64, // what failed may have ended the area; but it can be called again
+    was_begun = 128        // the compaction has its segment already
 };
 
 // The system that the faults come on top of. Restored at the end.
@@ -43,6 +44,8 @@ public:
         os::operations.status = status;
         os::operations.status_at = status_at;
         os::operations.set_owner = set_owner;
+        os::operations.clock_fine = clock_fine;
+        os::operations.sleep_on = sleep_on;
     }
     ~SystemSetting() { os::operations = real_; }
     SystemSetting(const SystemSetting &) = delete;
@@ -60,6 +63,17 @@ private:
     static uint32_t &owner() {
         static uint32_t uid;
         return uid;
+    }
+    // Time passes by looking at the clock and by sleeping, so that a scenario does the same each time, however long it takes.
+    static uint64_t &time() {
+        static uint64_t ns;
+        return ns;
+    }
+    static uint64_t clock_fine() { return time() += 1000; }
+    static int sleep_on(const uint32_t *word, uint32_t expected, uint64_t timeout_ns) {
+        if (*static_cast<const volatile uint32_t *>(word) != expected) { return -EAGAIN; }
+        time() += timeout_ns;
+        return -ETIMEDOUT;
     }
     static int says_disk(int fd, os::Medium *ret_medium) {
         int error = original().file_system(fd, ret_medium);

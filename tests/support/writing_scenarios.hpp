@@ -327,7 +327,7 @@ inline std::vector<Scenario> all() {
         {"alloc_that_compacts_early", never_fails | compacts, be_mostly_dead, put_one},
         {"alloc_that_begins_the_next_segment", 0, be_about_to_begin, put_what_begins},
         {"alloc_that_goes_on_copying", 0, be_copying, put_what_begins},
-        {"compact_that_was_begun", 0, be_copying, compact_on_demand},
+        {"compact_that_was_begun", compacts | was_begun, be_copying, compact_on_demand},
         {"alloc_in_a_lossless_area", compacts | uses_again, fill_lossless, put_one},
         {"alloc_in_a_lossless_area_with_a_hold", compacts, keep_older_lossless, put_one},
         {"compact", compacts, make_small, compact_on_demand},
