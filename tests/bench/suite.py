@@ -179,8 +179,8 @@ def system_calls(runner: Runner) -> dict[str, float]:
 def machine() -> dict:
     lines = Path('/proc/cpuinfo').read_text().splitlines()
     model = next((line.split(':', 1)[1].strip() for line in lines if line.startswith('model name')), platform.machine())
-    return {'processor': model, 'cores': os.cpu_count(), 'kernel': '.'.join(platform.release().split('.')[:2]), 'memory': os.sysconf('SC_PHYS_PAGES') *
-            os.sysconf('SC_PAGE_SIZE'), 'load': os.getloadavg()[0]}
+    return {'processor': model, 'cores': os.cpu_count(), 'kernel': '.'.join(platform.release().split('.')[:2]),
+            'memory': os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE'), 'load': os.getloadavg()[0]}
 
 
 def parse_options() -> argparse.Namespace:
