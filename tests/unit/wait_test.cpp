@@ -36,61 +36,33 @@ public:
     using Action = std::function<void()>;
 
     static void sleeping(Action action) {
-        set(std::move(action));
-        real_sleep_ = os::operations.sleep_on;
+        before<&os::Operations::sleep_on>(std::move(action));
         os::operations.sleep_on = [](const uint32_t *word, uint32_t expected, uint64_t timeout_ns) {
-            run();
-            last_ = real_sleep_(word, expected, timeout_ns);
-            return last_;
+            return last_ = Hook<&os::Operations::sleep_on>::call(word, expected, timeout_ns);
         };
     }
-    // As the first look of a spin begins.
-    static void spinning(Action action) {
-        set(std::move(action));
-        real_clock_ = os::operations.clock_fine;
-        os::operations.clock_fine = [] {
-            run();
-            return real_clock_();
-        };
-    }
-    static void barrier(Action action) {
-        set(std::move(action));
-        real_barrier_ = os::operations.barrier;
-        os::operations.barrier = [] {
-            run();
-            return real_barrier_();
-        };
-    }
-    static void opening(Action action) {
-        set(std::move(action));
-        real_open_ = os::operations.open;
-        os::operations.open = [](int directory, const char *name, os::Access access) {
-            run();
-            return real_open_(directory, name, access);
-        };
-    }
-    static void asking_for_the_writer(Action action) {
-        set(std::move(action));
-        real_query_ = os::operations.locked_by_other;
-        os::operations.locked_by_other = [](int fd, uint64_t first, uint64_t count) {
-            run();
-            return real_query_(fd, first, count);
-        };
-    }
+    static void spinning(Action action) { before<&os::Operations::clock_fine>(std::move(action)); } // as the first look begins
+    static void barrier(Action action) { before<&os::Operations::barrier>(std::move(action)); }
+    static void opening(Action action) { before<&os::Operations::open>(std::move(action)); }
+    static void asking_for_the_writer(Action action) { before<&os::Operations::locked_by_other>(std::move(action)); }
     static int last_sleep() { return last_; }
 
 private:
-    static void set(Action action) { action_ = std::move(action); }
-    static void run() {
-        if (Action action = std::exchange(action_, nullptr)) { action(); }
+    template <auto member> struct Hook;
+    template <typename Result, typename... Arguments, Result (*os::Operations::*member)(Arguments...)> struct Hook<member> {
+        static inline Result (*real)(Arguments...);
+        static Result call(Arguments... arguments) {
+            if (Action action = std::exchange(action_, nullptr)) { action(); }
+            return real(arguments...);
+        }
+    };
+    template <auto member> static void before(Action action) {
+        action_ = std::move(action);
+        Hook<member>::real = os::operations.*member;
+        os::operations.*member = Hook<member>::call;
     }
 
     static inline Action action_;
-    static inline int (*real_sleep_)(const uint32_t *, uint32_t, uint64_t);
-    static inline uint64_t (*real_clock_)();
-    static inline int (*real_barrier_)();
-    static inline int (*real_open_)(int, const char *, os::Access);
-    static inline int (*real_query_)(int, uint64_t, uint64_t);
     static inline int last_;
 };
 
