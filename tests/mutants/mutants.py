@@ -49,6 +49,18 @@ MUTANTS = [
            'ChunkCopy *old = std::exchange(copy, to);\n',
            'ChunkCopy *old = nullptr;\n    if (copy && copy != to) { chunk_copy_release(copy); }\n    copy = to;\n', 'fork_untrusted'),
 
+    # ---- what is rare ----
+    Mutant('place-that-leaps-is-believed', 'src/copier.cpp', 'fail(-EAGAIN);\n    return 0;', 'return before;', 'copier'),
+    Mutant('word-of-the-window-that-never-stays-is-0', 'src/copier.hpp',
+           'fill(fd, offset, limit);\n        }\n        fail(-EAGAIN);', 'fill(fd, offset, limit);\n        }', 'copier'),
+    Mutant('spin-that-paid-is-not-noted', 'src/wait.cpp', 'reader.waiting.spin.paid();', '', 'wait'),
+    Mutant('copy-that-failed-is-gone-on-with', 'src/compact.cpp',
+           'copy_abandon(writer);\n            writer.share_place', 'writer.share_place', 'compact_ahead'),
+    Mutant('successor-of-what-is-no-chunk-is-sound', 'src/check_segment.cpp',
+           'frame.is_control() && successor != 0', 'frame.is_control() && false', 'check'),
+    Mutant('remembered-keys-are-not-given-back', 'src/reader.cpp',
+           'if (reader->recent_keys) { os::operations.release(reader->recent_keys); }', '', 'faults'),
+
     # ---- publication ----
     Mutant('no-zero-word-behind-the-commit', 'src/commit.cpp',
            'put(writer.current->map.frame(writer.tail).commit, 0u);', '', 'commit takeover compact'),
