@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "clock.hpp"
 
-#include "os.hpp"
-
 namespace speculo::core {
 
 int clock_prepare(Clock &clock) {
@@ -13,18 +11,10 @@ int clock_prepare(Clock &clock) {
     return 0;
 }
 
-uint64_t clock_now(Clock &clock) {
-    uint64_t coarse = os::operations.clock_coarse();
-    if (coarse != clock.coarse) {
-        clock.coarse = coarse; // read first: a tick in between makes the next call read again
-        clock.host = os::operations.clock_boot() - uint64_t(clock.offset);
-    }
+uint64_t clock_read(Clock &clock, uint64_t coarse) {
+    clock.coarse = coarse;
+    clock.host = os::operations.clock_boot() - uint64_t(clock.offset);
     return clock.host;
-}
-
-uint64_t clock_deadline(Clock &clock, uint64_t ttl_ns) {
-    uint64_t latest = clock_now(clock) + clock.tick; // the reading may be a tick old
-    return ttl_ns > UINT64_MAX - latest ? 0 : latest + ttl_ns;
 }
 
 } // namespace speculo::core

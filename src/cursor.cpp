@@ -128,18 +128,13 @@ template <class Form> int is_hidden(Reader &reader, const Frame &frame) {
     return is_expired(reader, frame.expires);
 }
 
-template <class Form> void deliver(Reader &reader, const Frame &frame, speculo_chunk *ret_chunk) {
+inline void deliver(Reader &reader, const Frame &frame, speculo_chunk *ret_chunk) {
     Cursor &cursor = reader.cursor;
     fill_view(*ret_chunk, frame, *cursor.segment, ViewKind::next, reader.number, reader.next_serial);
     ret_chunk->skipped = frame.id - cursor.delivered - 1;
     cursor.skipped += ret_chunk->skipped;
     cursor.passed = cursor.delivered = frame.id;
     cursor.place = frame.end();
-    if (cursor.has_jumped) {
-        ret_chunk->flags |= SPECULO_CHUNK_JUMPED;
-        cursor.has_jumped = false;
-    }
-    if constexpr (Form::copies) { ret_chunk->opaque[3] = pack_copy(reader.next_copy); }
 }
 
 // Whatever lies below the hint can be copied in large pieces.
@@ -152,6 +147,7 @@ void look_ahead(Cursor &cursor) {
 template <class Form> int find_next(Reader &reader, Frame &frame) {
     Cursor &cursor = reader.cursor;
     [[maybe_unused]] uint32_t passed = 0;
+    cursor.easy_end = 0;
     if (cursor.is_damaged) { return -EBADMSG; }
     for (int segments = 0; segments < segments_per_call;) {
         Form::source(*cursor.segment).all_is_committed_below(cursor.end);
@@ -207,12 +203,85 @@ int provide(Reader &reader, Frame &frame, Copied form) {
 }
 
 template <class Form> int next(Reader &reader, speculo_chunk *ret_chunk) {
+    Cursor &cursor = reader.cursor;
     Frame frame;
+    ++reader.next_serial;
+    end_view(cursor);
     int found = find_next<Form>(reader, frame);
-    if (found != 1) { return found; }
-    if (int error = provide(reader, frame, Form{}); error < 0) { return error; }
-    deliver<Form>(reader, frame, ret_chunk);
+    if (found < 0) { return found; }
+    if (found == 1) {
+        if (int error = provide(reader, frame, Form{}); error < 0) { return error; }
+        deliver(reader, frame, ret_chunk);
+        if (cursor.has_jumped) { ret_chunk->flags |= SPECULO_CHUNK_JUMPED; }
+        cursor.has_jumped = false;
+        if constexpr (Form::copies) { ret_chunk->opaque[3] = pack_copy(reader.next_copy); }
+    }
+    cursor.easy_end = Form::copies || cursor.has_jumped ? 0 : cursor.segment->map.readable;
+    return found;
+}
+
+[[gnu::noinline]] int next_by_the_long_way(Reader &reader, speculo_chunk *ret_chunk) {
+    return in_form(reader.area.copier, [&reader, ret_chunk](auto form) { return next<decltype(form)>(reader, ret_chunk); });
+}
+
+// ---- the short way: the next chunk lies in the segment of the last one, and there is nothing else to be minded ----
+
+int next_near_with_fields(Reader &reader, speculo_chunk *ret_chunk);
+
+// Reads the rest of a frame that has neither tag nor alignment, as most have. False: find_next will say what it is.
+template <bool has_fields> inline bool read_common(const SegmentMap &map, const std::byte *at, uint32_t commit, Frame &frame) {
+    uint64_t available = (map.readable - frame.place) * place_size;
+    FrameShape shape = frame_shape(0, 0, false);
+    if constexpr (has_fields) {
+        if (available < 2 * place_size) { return false; }
+        shape = shapes_to_key.of[frame.flags & (frame_expiry | frame_key)];
+        if (frame.flags & frame_expiry) { frame.expires = map.field_at<uint64_t>(at, shape.expiry); }
+        if (frame.flags & frame_key) {
+            frame.key = at + shape.key;
+            frame.key_size = map.field_at<uint8_t>(at, shape.key_size);
+            if (frame.key_size == 0) { return false; }
+        }
+        shape_behind_key(shape, frame.key_size, false);
+    }
+    frame.size = commit - 1;
+    frame.payload = at + shape.payload;
+    frame.length = frame_length(shape.payload, frame.size);
+    return commit != size_follows && shape.payload + frame.size <= available;
+}
+
+template <bool has_fields> [[gnu::always_inline]] inline int next_near(Reader &reader, speculo_chunk *ret_chunk) {
+    Cursor &cursor = reader.cursor;
+    const SegmentMap &map = cursor.segment->map;
+    Frame frame{};
+    frame.place = cursor.place;
+    const std::byte *at = map.position(frame.place);
+    const FrameHeader &header = *shared_at<FrameHeader>(at);
+    uint32_t commit = observe_commit(header.commit);
+    if (commit == 0) {
+        ++reader.next_serial;
+        cursor.has_view = false;
+        return 0;
+    }
+    uint64_t id_flags = peek(header.id_flags);
+    constexpr uint32_t known_flags = frame_transient | (has_fields ? frame_expiry | frame_key : 0);
+    frame.flags = frame_flags(id_flags) & known_flags;
+    frame.id = frame_id(id_flags);
+    if (frame_flags(id_flags) & ~known_flags) {
+        return has_fields ? next_by_the_long_way(reader, ret_chunk) : next_near_with_fields(reader, ret_chunk);
+    }
+    if (!read_common<has_fields>(map, at, commit, frame) || frame.id <= cursor.passed || load_successor(header.successor) != 0) {
+        return next_by_the_long_way(reader, ret_chunk);
+    }
+    if (has_fields && is_expired(reader, frame.expires)) { return next_by_the_long_way(reader, ret_chunk); }
+    ++reader.next_serial;
+    cursor.has_view = true;
+    deliver(reader, frame, ret_chunk);
     return 1;
+}
+
+// Apart, so that chunks without fields do without its registers.
+[[gnu::noinline]] int next_near_with_fields(Reader &reader, speculo_chunk *ret_chunk) {
+    return next_near<true>(reader, ret_chunk);
 }
 
 template <class Form> int start(Reader &reader, Position position) {
@@ -252,6 +321,7 @@ template <class Form> int seek(Reader &reader, uint64_t id) {
     end_view(reader.cursor);
     next.view = nullptr;
     next.has_view = false;
+    next.easy_end = 0;
     next.skipped += reader.cursor.passed - reader.cursor.delivered;
     next.is_damaged = false;
     Attachment *old = reader.cursor.segment;
@@ -270,9 +340,8 @@ int cursor_peek(Reader &reader) {
 }
 
 int cursor_next(Reader &reader, speculo_chunk *ret_chunk) {
-    ++reader.next_serial;
-    end_view(reader.cursor);
-    return in_form(reader.area.copier, [&reader, ret_chunk](auto form) { return next<decltype(form)>(reader, ret_chunk); });
+    bool is_near = reader.cursor.place < reader.cursor.easy_end;
+    return is_near ? next_near<false>(reader, ret_chunk) : next_by_the_long_way(reader, ret_chunk);
 }
 
 int cursor_start(Reader &reader, Position position) {

@@ -22,7 +22,7 @@ struct LockDescriptor {
 int fork_watch();
 
 // How many forks lie between the first process and this one. A handle that remembers another number is the parent's.
-extern ForkCount forks;
+extern ForkCount forks [[gnu::visibility("hidden")]];
 inline uint32_t fork_count() { return forks.get(); }
 
 // Opens an existing file for its locks, so that no fork can fall in between. 0 or a negative errno.

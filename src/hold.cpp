@@ -10,8 +10,6 @@ namespace speculo::core {
 
 namespace {
 
-constexpr uint64_t pack_place(uint64_t generation, uint32_t place) { return generation << 32 | place; }
-
 bool is_held(uint64_t word) { return word & copy_mark ? (word & copy_held) != 0 : word != 0; }
 
 // The segment that a view of this handle lies in, if it is still valid.
@@ -26,24 +24,6 @@ Attachment *segment_of(const Reader &reader, const speculo_chunk &chunk) {
 }
 
 } // namespace
-
-void fill_view(speculo_chunk &view, const Frame &frame, const Attachment &segment, ViewKind kind, uint64_t number,
-               uint64_t serial) {
-    view.data = frame.payload;
-    view.size = size_t(frame.size);
-    view.id = frame.id;
-    view.key = frame.key;
-    view.key_size = frame.key_size;
-    view.expires_ns = frame.expires;
-    view.skipped = 0;
-    view.tag = frame.tag;
-    view.flags =
-        (frame.flags & frame_removed ? SPECULO_CHUNK_REMOVED : 0) | (frame.flags & frame_transient ? SPECULO_CHUNK_TRANSIENT : 0);
-    view.opaque[0] = number;
-    view.opaque[1] = pack_serial(kind, serial);
-    view.opaque[2] = pack_place(segment.generation, frame.place);
-    view.opaque[3] = 0;
-}
 
 uint32_t view_place(const speculo_chunk &view, uint64_t number, uint64_t generation) {
     bool is_here = view.opaque[0] == number && view.opaque[2] >> 32 == (generation & UINT32_MAX);

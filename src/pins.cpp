@@ -65,7 +65,7 @@ int map_through(const Area &area, Attachment &attachment, int fd, uint64_t entry
     if (map.geometry.size > SIZE_MAX) { return -ENOMEM; }
     error = os::operations.map(fd, size_t(map.geometry.size), os::Access::read, &address);
     if (error < 0) { return error; }
-    map.base = static_cast<std::byte *>(address);
+    map.put_at(address);
     map.readable = segment_readable(map.geometry, status.size);
     return 0;
 }

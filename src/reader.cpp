@@ -133,7 +133,7 @@ bool is_stale_and_read(const Reader &reader) {
     return cursor.place < segment.map.readable && attachment_commit(segment, cursor.place) == 0;
 }
 
-uint64_t reader_now(Reader &reader) {
+uint64_t reader_first_now(Reader &reader) {
     if (reader.was_rebooted) {
         Boot boot;
         reader.was_rebooted = control_boot(reader.area, boot) < 0 || boot == Boot::clean;

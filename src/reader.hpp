@@ -19,6 +19,7 @@ struct Cursor {
     Attachment *segment; // null: the handle has no cursor
     uint32_t place;      // of the next frame
     uint32_t end;        // an end of this segment, found earlier; may be older than the newest
+    uint32_t easy_end;   // up to here chunks are delivered the short way; 0 whenever something else is to be minded, if only once
     uint64_t passed;     // the last id behind the cursor
     uint64_t delivered;  // the last id delivered, or where the cursor was put
     uint64_t skipped;    // ids passed without delivery, up to `delivered`
@@ -84,7 +85,10 @@ template <class Source> int newest_id(const Source &source, uint32_t end, uint64
 bool is_stale_and_read(const Reader &reader);
 
 // The time by which expiry is judged. 0, which hides nothing, if the clock of the host is not known.
-uint64_t reader_now(Reader &reader);
+uint64_t reader_first_now(Reader &reader);
+inline uint64_t reader_now(Reader &reader) {
+    return reader.clock.known && !reader.was_rebooted ? clock_now(reader.clock) : reader_first_now(reader);
+}
 
 // Whether a deadline (0: none) has passed.
 inline bool is_expired(Reader &reader, uint64_t expires) { return expires != 0 && has_passed(expires, reader_now(reader)); }
@@ -122,11 +126,27 @@ int reader_is_live(Reader &reader, const speculo_chunk &chunk);
 // ---- hold.cpp: views ----
 
 enum class ViewKind : uint64_t { next, key, snapshot };
+constexpr uint64_t pack_place(uint64_t generation, uint32_t place) { return generation << 32 | place; }
 constexpr uint64_t pack_serial(ViewKind kind, uint64_t serial) { return serial << 2 | uint64_t(kind); }
 
 // Fills a view. `number`: of the handle; `serial`: of the view, or of its snapshot.
-void fill_view(speculo_chunk &view, const Frame &frame, const Attachment &segment, ViewKind kind, uint64_t number,
-               uint64_t serial);
+inline void fill_view(speculo_chunk &view, const Frame &frame, const Attachment &segment, ViewKind kind, uint64_t number,
+                      uint64_t serial) {
+    view.data = frame.payload;
+    view.size = size_t(frame.size);
+    view.id = frame.id;
+    view.key = frame.key;
+    view.key_size = frame.key_size;
+    view.expires_ns = frame.expires;
+    view.skipped = 0;
+    view.tag = frame.tag;
+    view.flags =
+        (frame.flags & frame_removed ? SPECULO_CHUNK_REMOVED : 0) | (frame.flags & frame_transient ? SPECULO_CHUNK_TRANSIENT : 0);
+    view.opaque[0] = number;
+    view.opaque[1] = pack_serial(kind, serial);
+    view.opaque[2] = pack_place(segment.generation, frame.place);
+    view.opaque[3] = 0;
+}
 
 // The place of a view in the segment of that generation; 0 if it is of another.
 uint32_t view_place(const speculo_chunk &view, uint64_t number, uint64_t generation);

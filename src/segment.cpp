@@ -44,7 +44,7 @@ int map_segment(WriterSegment &segment) {
     if (segment.map.geometry.size > SIZE_MAX) { return -ENOMEM; }
     void *address = nullptr;
     int error = os::operations.map(segment.file.fd, size_t(segment.map.geometry.size), os::Access::read_write, &address);
-    if (error == 0) { segment.map.base = static_cast<std::byte *>(address); }
+    if (error == 0) { segment.map.put_at(address); }
     return error;
 }
 

@@ -13,13 +13,20 @@ struct SegmentMap {
     static constexpr bool is_mapped = true;
 
     std::byte *base = nullptr; // null: it is read as a SegmentFile
-    Geometry geometry;
+    std::byte *chunks = nullptr;
     uint32_t readable = 0;
+    Geometry geometry;
+
+    // The geometry is known.
+    void put_at(void *address) {
+        base = static_cast<std::byte *>(address);
+        chunks = base + geometry.chunks_offset;
+    }
 
     SegmentHeader &header() const { return *shared_at<SegmentHeader>(base); }
     IndexEntry *index() const { return shared_at<IndexEntry>(base + page_size); }
     KeySlot *table() const { return shared_at<KeySlot>(base + geometry.table_offset); }
-    std::byte *bytes(uint32_t place) const { return base + geometry.chunks_offset + place * place_size; }
+    std::byte *bytes(uint32_t place) const { return chunks + place * place_size; }
     FrameHeader &frame(uint32_t place) const { return *shared_at<FrameHeader>(bytes(place)); }
 
     uint32_t commit_at(uint32_t place) const { return observe_commit(frame(place).commit); }

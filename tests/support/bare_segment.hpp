@@ -23,7 +23,7 @@ public:
         there_ = size_t(map_.geometry.chunks_offset + pages * core::page_size);
         void *memory = mmap(nullptr, there_ + guard, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         if (memory == MAP_FAILED) { std::abort(); }
-        map_.base = static_cast<std::byte *>(memory);
+        map_.put_at(memory);
         if (mprotect(map_.base + there_, guard, PROT_NONE) != 0) { std::abort(); }
         map_.readable = uint32_t(pages * core::places_per_page);
         core::put(map_.header().hint, core::first_place);

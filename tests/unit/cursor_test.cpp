@@ -2,8 +2,11 @@
 // A reader's cursor: what it delivers, in which order, what it says it has passed, and where a seek puts it.
 #include <gtest/gtest.h>
 
+#include <random>
+
 #include "faults.hpp"
 #include "probe.hpp"
+#include "reader.hpp"
 #include "writing.hpp"
 
 namespace {
@@ -193,6 +196,126 @@ TEST_F(Cursor, successor_word_hides_once_its_batch_is_committed) {
     uint64_t b = put(); // lies where the word points
     EXPECT_EQ(next_ids(reader), Ids{b});
     EXPECT_EQ(skipped_by(reader), 1u);
+}
+
+// ---- the short way: the next chunk lies in the segment of the last one -------------------------------------------------------------
+
+TEST_F(Cursor, views_of_the_short_way_can_be_held) {
+    put();
+    commit_chunk(writer, "second");
+    commit_key(writer, "k", "third");
+    next_of(reader);
+    for (const char *payload : {"second", "third"}) {
+        speculo_chunk before = next_of(reader), chunk = before;
+        EXPECT_EQ(speculo_chunk_hold(reader, &chunk), 0);
+        EXPECT_EQ(speculo_read_next(reader, &before), chunk.id < 3 ? 1 : 0);
+        EXPECT_EQ(speculo_seek(reader, chunk.id + 1), 0);
+        EXPECT_EQ(seen(chunk).payload, payload);
+        speculo_chunk_release(&chunk);
+    }
+}
+
+TEST_F(Cursor, a_view_of_the_short_way_ends_with_the_next_look) {
+    put();
+    put();
+    next_of(reader);
+    speculo_chunk chunk = next_of(reader), other;
+    EXPECT_EQ(speculo_read_next(reader, &other), 0);
+    EXPECT_EQ(speculo_chunk_hold(reader, &chunk), -EINVAL);
+    EXPECT_EQ(speculo_read_next(reader, &other), 0);
+    put();
+    chunk = next_of(reader);
+    EXPECT_EQ(speculo_chunk_hold(reader, &chunk), 0);
+    speculo_chunk_release(&chunk);
+}
+
+TEST_F(Cursor, the_short_way_shows_the_same_fields) {
+    std::string key = "key";
+    ChunkOptions full = living(uint64_t(3600) * 1000 * ms);
+    full.with_key(key);
+    full.flags = SPECULO_CHUNK_TRANSIENT;
+    ChunkOptions tagged = full;
+    tagged.tag = 5;
+    tagged.key = nullptr;
+    tagged.key_size = 0;
+    for (const ChunkOptions &options : {ChunkOptions(), transient(), living(3600 * 1000 * ms), full, tagged, aligned(64)}) {
+        put(options);
+    }
+    Handle other = open_reader(name);
+    for (int i = 0; i < 6; ++i) {
+        speculo_chunk one = next_of(reader);
+        EXPECT_EQ(speculo_wait(other, 0), 1); // takes the long way, and so does what follows
+        speculo_chunk two = next_of(other);
+        EXPECT_EQ(seen(one), seen(two));
+        EXPECT_EQ(one.flags, two.flags);
+        EXPECT_EQ(one.tag, two.tag);
+        EXPECT_EQ(one.expires_ns, two.expires_ns);
+        EXPECT_EQ(one.skipped, two.skipped);
+        EXPECT_EQ(one.key == nullptr, two.key == nullptr);
+        EXPECT_EQ(one.opaque[2], two.opaque[2]);
+    }
+}
+
+TEST_F(Cursor, P10_what_is_wrong_with_a_frame_is_seen_by_the_short_way_too) {
+    constexpr int rounds = 4000;
+    std::string key = "key";
+    ChunkOptions keyed = living(uint64_t(3600) * 1000 * ms);
+    keyed.with_key(key);
+    keyed.flags = SPECULO_CHUNK_TRANSIENT;
+    std::mt19937 random(1);
+    int refused = 0;
+    for (int i = 0; i < rounds; ++i) {
+        Handle one = open_reader(name, SPECULO_OPEN_AT_END), other = open_reader(name, SPECULO_OPEN_AT_END);
+        put(transient());
+        next_of(one);
+        next_of(other);
+        put(i % 2 ? keyed : transient());
+        uint64_t newest = info_of(writer).newest_id;
+        SegmentProbe segment = current_segment(name);
+        std::byte *frame = segment.map().bytes(segment.place_of(newest));
+        std::byte sound[48];
+        std::memcpy(sound, frame, sizeof sound);
+        frame[random() % sizeof sound] = std::byte(random() % 4 ? 1u << random() % 8 : random());
+        speculo_chunk short_way{}, long_way{};
+        int found = speculo_read_next(one, &short_way);
+        int waited = speculo_wait(other, 0);
+        EXPECT_EQ(found, waited);
+        EXPECT_EQ(speculo_read_next(other, &long_way), waited);
+        EXPECT_EQ(short_way.size, long_way.size);
+        EXPECT_EQ(short_way.id, long_way.id);
+        EXPECT_EQ(short_way.key_size, long_way.key_size);
+        EXPECT_EQ(short_way.expires_ns, long_way.expires_ns);
+        EXPECT_EQ(short_way.flags, long_way.flags);
+        EXPECT_EQ(short_way.skipped, long_way.skipped);
+        refused += found < 0;
+        std::memcpy(frame, sound, sizeof sound);
+        if (HasFailure()) { break; }
+    }
+    EXPECT_GT(refused, rounds / 50);
+}
+
+// A segment of more than 4 GiB, as far as the cursor is told.
+TEST_F(Cursor, a_long_size_is_left_to_the_long_way) {
+    Handle mapping = open_mapping_reader(name);
+    put();
+    put();
+    next_of(mapping);
+    core::Cursor &cursor = static_cast<core::Reader *>(static_cast<speculo_area *>(mapping))->cursor;
+    cursor.segment->map.readable = cursor.easy_end = UINT32_MAX;
+    SegmentProbe segment = current_segment(name);
+    uint32_t place = segment.place_of(2);
+    core::put_field(segment.map().bytes(place), core::frame_shape(0, 0, true).size, uint64_t(5));
+    core::put(segment.map().frame(place).commit, core::size_follows);
+    EXPECT_EQ(next_of(mapping).size, 5u);
+}
+
+// Only a hostile writer could lead it beyond the end of a smaller segment.
+TEST_F(Cursor, the_short_way_of_one_segment_is_not_gone_in_another) {
+    put();
+    next_of(reader);
+    compact_now(writer);
+    EXPECT_EQ(speculo_seek(reader, 0), 0);
+    EXPECT_EQ(static_cast<core::Reader *>(static_cast<speculo_area *>(reader))->cursor.easy_end, 0u);
 }
 
 // ---- where it begins --------------------------------------------------------------------------------------------------------

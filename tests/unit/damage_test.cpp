@@ -383,7 +383,7 @@ TEST_F(Damage, P10_nothing_behind_the_readable_places_is_touched) {
         size_t size = size_t(sound.geometry.chunks_offset + readable * core::place_size);
         Guarded memory(size);
         core::SegmentMap map = sound;
-        map.base = memory.begin();
+        map.put_at(memory.begin());
         map.readable = readable;
         for (int i = 0; i < 2000 && !HasFailure(); ++i) {
             std::memcpy(map.base, sound.base, size);
