@@ -19,8 +19,6 @@ void bring_over(const SegmentMap &map, const Pending &pending) {
 
 uint32_t pending_word(const Pending &pending) { return pending.has_long_size ? size_follows : commit_word(pending.size); }
 
-uint32_t first_of(const Writer &writer) { return writer.pending[0].begin(); }
-
 // The place of an id in the current segment, committed or pending; 0 if it is not stored.
 uint32_t place_of(const Writer &writer, uint64_t id) {
     if (id >= writer.first_id) {
@@ -38,11 +36,19 @@ uint32_t place_of(const Writer &writer, uint64_t id) {
 // A committed chunk is superseded: there is less to carry over, and a copy that was made already is dead.
 void count_out(Writer &writer, uint32_t place) {
     const SegmentMap &map = writer.current->map;
-    Frame frame;
-    uint32_t commit = observe_commit(map.frame(place).commit);
-    if (commit == 0 || !read_frame(map, place, commit, frame)) { return; }
-    writer.dead += frame.length;
-    writer.lasting.take(frame);
+    uint32_t commit = observe_commit(map.frame(place).commit), flags = frame_flags(peek(map.frame(place).id_flags));
+    uint64_t length;
+    uint32_t alignment = 0;
+    if (may_be_plain(flags, commit)) {
+        length = plain_frame(map, place, commit).length;
+    } else {
+        Frame frame;
+        if (commit == 0 || !read_frame(map, place, commit, frame)) { return; }
+        length = frame.length;
+        alignment = frame.alignment;
+    }
+    writer.dead += length;
+    writer.lasting.take(length, alignment, flags);
     copy_supersede(writer, place);
 }
 
@@ -52,7 +58,7 @@ uint32_t end_life(Writer &writer, uint32_t place, uint32_t successor) {
     uint32_t before = load_successor(map.frame(place).successor);
     if (before == 0) {
         store_successor(map.frame(place).successor, successor);
-        if (place < first_of(writer)) { count_out(writer, place); }
+        if (place < writer.committed) { count_out(writer, place); }
     }
     return before;
 }
@@ -63,34 +69,34 @@ void supersede(Writer &writer, uint32_t place, uint32_t successor) {
     while (place != 0 && place != successor) {
         if (frame_flags(peek(map.frame(place).id_flags)) & frame_removed) { return; }
         place = end_life(writer, place, successor);
-        if (place < first_of(writer)) { return; } // nothing did, or an earlier commit
+        if (place < writer.committed) { return; } // nothing did, or an earlier commit
     }
 }
 
 void obsolete(Writer &writer, const Pending &pending) {
     uint32_t place = place_of(writer, pending.supersedes);
     if (place == 0) { return; } // a compaction dropped it meanwhile
-    uint32_t first = first_of(writer);
+    uint32_t first = writer.committed;
     end_life(writer, place, place < first ? first : place);
 }
 
-// Makes the pending frame the newest version of its key, and the one before superseded.
-void enter_key(Writer &writer, const Pending &pending) {
+// Makes the frame the newest version of its key, and the one before superseded.
+void enter_key(Writer &writer, uint32_t place, uint32_t flags, const Key &key) {
     const SegmentMap &map = writer.current->map;
     // Pending frames count: a key's later version in a commit finds the earlier one. alloc has seen to it that a slot is free.
-    KeySearch search = key_search(map, pending.place, key_of(pending));
+    KeySearch search = key_search(map, place, key);
     uint32_t before = 0;
     if (search.found) {
         uint64_t versions = peek(search.slot->versions);
         before = newest_version(versions);
-        uint32_t previous = before < first_of(writer) ? before : previous_version(versions);
-        publish_versions(search.slot->versions, pack_versions(pending.place, previous));
-        end_life(writer, before, pending.place);
+        uint32_t previous = before < writer.committed ? before : previous_version(versions);
+        publish_versions(search.slot->versions, pack_versions(place, previous));
+        end_life(writer, before, place);
     } else {
-        key_claim(*search.slot, pending.hash, pending.place);
+        key_claim(*search.slot, key.hash, place);
         ++writer.keys;
     }
-    put_field(map.bytes(pending.place), frame_shape(pending.flags, 0, false).link, before);
+    put_field(map.bytes(place), frame_shape(flags, 0, false).link, before);
 }
 
 // Key slots and successor words. Obsoleting comes last: it only ends what has no successor in this commit.
@@ -98,7 +104,7 @@ void store_words(Writer &writer) {
     for (size_t i = 0; i < writer.pending_count; ++i) {
         const Pending &pending = writer.pending[i];
         if (pending.kind == PendingKind::obsolete) { continue; }
-        if (field_flags(pending.flags) & frame_key) { enter_key(writer, pending); }
+        if (field_flags(pending.flags) & frame_key) { enter_key(writer, pending.place, pending.flags, key_of(pending)); }
         if (pending.supersedes != 0) { supersede(writer, place_of(writer, pending.supersedes), pending.place); }
     }
     for (size_t i = 0; i < writer.pending_count; ++i) {
@@ -106,77 +112,86 @@ void store_words(Writer &writer) {
     }
 }
 
-// Commit word and index entry of one frame; the commit's first frame gets its word last of all.
-void commit_frame(Writer &writer, uint32_t place, uint64_t length, uint32_t word, uint32_t first) {
+// A frame is part of the commit: its index entry, and whether it is to be carried over. Its successor is stored.
+inline void count_in(Writer &writer, uint32_t place, uint64_t length, uint32_t alignment, uint32_t flags) {
     const SegmentMap &map = writer.current->map;
     index_note(map, writer.index, place, length);
-    if (place != first) { put(map.frame(place).commit, word); }
-}
-
-// Returns the commit word of the first frame.
-uint32_t commit_frames(Writer &writer, uint32_t first) {
-    uint32_t first_word = 0;
-    const SegmentMap &map = writer.current->map;
-    for (size_t i = 0; i < writer.pending_count; ++i) {
-        const Pending &pending = writer.pending[i];
-        if (!pending.has_frame()) { continue; }
-        uint32_t word = pending_word(pending);
-        if (pending.pad_before != 0) {
-            uint32_t padding = lay_padding(map, pending.begin(), pending.pad_before);
-            commit_frame(writer, pending.begin(), pending.pad_before, padding, first);
-            if (pending.begin() == first) { first_word = padding; }
-        }
-        commit_frame(writer, pending.place, pending.length, word, first);
-        if (load_successor(map.frame(pending.place).successor) != 0) { // by this very commit
-            writer.dead += pending.length;
-        } else {
-            writer.lasting.add(pending.place, pending.length, pending.alignment, pending.flags);
-        }
-        if (pending.place == first) { first_word = word; }
-        if (pending.pad_after != 0) {
-            uint32_t place = uint32_t(pending.place + pending.length);
-            commit_frame(writer, place, pending.pad_after, lay_padding(map, place, pending.pad_after), first);
-        }
+    if (load_successor(map.frame(place).successor) != 0) { // by this very commit
+        writer.dead += length;
+    } else {
+        writer.lasting.add(place, length, alignment, flags);
     }
-    return first_word;
 }
 
-void publish(Writer &writer, uint32_t first, uint32_t word) {
+// The commit's first frame gets its word last of all.
+void store_word(Writer &writer, uint32_t place, uint32_t word, uint32_t &first_word) {
+    if (place == writer.committed) {
+        first_word = word;
+    } else {
+        put(writer.current->map.frame(place).commit, word);
+    }
+}
+
+void commit_padding(Writer &writer, uint32_t place, uint32_t places, uint32_t &first_word) {
+    if (places == 0) { return; }
     const SegmentMap &map = writer.current->map;
-    publish_commit(map.frame(first).commit, word);
-    publish_hint(map.header().hint, writer.tail);
-    writer.committed = writer.tail;
+    store_word(writer, place, lay_padding(map, place, places), first_word);
+    index_note(map, writer.index, place, places);
+}
+
+inline void publish(Writer &writer, uint32_t first, uint32_t end, uint32_t word) {
+    const SegmentMap &map = writer.current->map;
+    writer.committed = end;
     writer.first_id = writer.next_id;
+    publish_commit(map.frame(first).commit, word);
+    publish_hint(map.header().hint, end);
     ring_if_asked(writer.area, writer.ringer);
 }
 
-void note_plain(Writer &writer, const Pending &pending) {
-    index_note(writer.current->map, writer.index, pending.place, pending.length);
-    writer.lasting.add(pending.place, pending.length, 0, pending.flags);
-}
-
-// Nothing but frames without alignment where they were allocated: their commit words, the first one last.
-void commit_plain(Writer &writer) {
-    const SegmentMap &map = writer.current->map;
-    const Pending *pending = writer.pending;
-    size_t count = writer.pending_count;
-    writer.pending_count = 0;
-    note_plain(writer, *pending);
-    for (size_t i = 1; i < count; ++i) {
-        note_plain(writer, pending[i]);
-        put(map.frame(pending[i].place).commit, commit_word(pending[i].size));
-    }
-    publish(writer, pending->place, commit_word(pending->size));
-}
-
-[[gnu::noinline]] void commit_words(Writer &writer) {
+[[gnu::noinline]] void commit_records(Writer &writer) {
     for (size_t i = 0; i < writer.pending_count; ++i) {
         if (writer.pending[i].has_frame()) { bring_over(writer.current->map, writer.pending[i]); }
     }
     store_words(writer);
-    uint32_t first = first_of(writer);
-    publish(writer, first, commit_frames(writer, first));
+    uint32_t first_word = 0;
+    for (size_t i = 0; i < writer.pending_count; ++i) {
+        const Pending &pending = writer.pending[i];
+        if (!pending.has_frame()) { continue; }
+        commit_padding(writer, pending.begin(), pending.pad_before, first_word);
+        store_word(writer, pending.place, pending_word(pending), first_word);
+        count_in(writer, pending.place, pending.length, pending.alignment, pending.flags);
+        commit_padding(writer, uint32_t(pending.place + pending.length), pending.pad_after, first_word);
+    }
+    publish(writer, writer.committed, writer.tail, first_word);
     pending_clear(writer);
+}
+
+// Counts the frames in when all keys are entered: a later one may have superseded an earlier one. All but the first have their words.
+void count_in_all(Writer &writer, uint32_t first_word) {
+    const SegmentMap &map = writer.current->map;
+    uint32_t word = first_word;
+    for (uint32_t place = writer.committed; place < writer.tail; word = peek(map.frame(place).commit)) {
+        PlainFrame frame = waiting_frame(writer, place, word);
+        count_in(writer, place, frame.length, 0, frame.flags);
+        place = frame.end();
+    }
+}
+
+[[gnu::noinline]] void commit_plain(Writer &writer) {
+    const SegmentMap &map = writer.current->map;
+    uint32_t first_word = 0;
+    bool may_end_each_other = writer.pending_keys > 1;
+    for (uint32_t place = writer.committed; place < writer.tail;) {
+        PlainFrame frame = waiting_frame(writer, place);
+        put(map.frame(place).successor, 0u);
+        store_word(writer, place, frame.word, first_word);
+        if (frame.flags & frame_key) { enter_key(writer, place, frame.flags, frame.key(map)); }
+        if (!may_end_each_other) { count_in(writer, place, frame.length, 0, frame.flags); }
+        place = frame.end();
+    }
+    if (may_end_each_other) { count_in_all(writer, first_word); }
+    writer.pending_keys = writer.pending_slots = 0;
+    publish(writer, writer.committed, writer.tail, first_word);
 }
 
 } // namespace
@@ -200,9 +215,19 @@ void lay_frame(const SegmentMap &map, const Pending &pending, const void *key, u
 }
 
 void writer_commit(Writer &writer) {
-    if (writer.pending_count == 0) { return; }
-    put(writer.current->map.frame(writer.tail).commit, 0u);
-    return writer.has_words ? commit_words(writer) : commit_plain(writer);
+    uint32_t place = writer.committed, end = writer.tail;
+    if (place == end) { return; }
+    const SegmentMap &map = writer.current->map;
+    put(map.frame(end).commit, 0u);
+    if (writer.pending_count != 0) { return commit_records(writer); }
+    // The usual case, which has to be fast: one chunk without a key, in a page whose index entry is there.
+    FrameHeader &header = map.frame(place);
+    uint32_t word = peek(header.successor);
+    uint32_t flags = frame_flags(peek(header.id_flags));
+    if (writer.last_plain != place || flags & frame_key || end > writer.index.named) { return commit_plain(writer); }
+    put(header.successor, 0u);
+    writer.lasting.add(place, end - place, 0, flags);
+    publish(writer, place, end, word);
 }
 
 } // namespace speculo::core

@@ -76,7 +76,6 @@ void place_pending(Writer &writer) {
         pending.pad_after = 0;
         pending.place = writer.tail + pending.pad_before;
         writer.tail = pending.end();
-        writer.has_words = true; // its bytes are to follow
     }
 }
 

@@ -39,10 +39,10 @@ struct Lasting {
         expires |= (flags & frame_expiry) != 0;
     }
     // It is superseded.
-    void take(const Frame &frame) {
-        if (!lasts(frame.flags)) { return; }
-        places -= most_places(frame.length, frame.alignment);
-        keys -= (frame.flags & frame_key) != 0;
+    void take(uint64_t length, uint32_t alignment, uint32_t flags) {
+        if (!lasts(flags)) { return; }
+        places -= most_places(length, alignment);
+        keys -= (flags & frame_key) != 0;
         if (--chunks == 0) { *this = Lasting{}; }
     }
 

@@ -151,7 +151,7 @@ void copy_supersede(Writer &writer, uint32_t original) {
     if (place == 0) { return; }
     store_successor(copy.segment->map.frame(place).successor, place); // dead from the start
     copy.dead += frame.length;
-    copy.lasting.take(frame);
+    copy.lasting.take(frame.length, frame.alignment, frame.flags);
 }
 
 bool has_superseders(const Writer &writer, uint64_t supersedes) {

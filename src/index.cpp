@@ -36,10 +36,19 @@ template <class Source> bool last_named(const Source &source, uint32_t first, ui
 } // namespace
 
 void index_resume(const SegmentMap &map, IndexWriter &index, uint32_t end) {
-    index.pages = (end - 1) / places_per_page + 1;
-    uint32_t last = index.pages - 1;
-    index.last_is_named = entry_of(map, last, end) != 0;
-    if (end == first_place) { index.pages = 0; }
+    index = IndexWriter{};
+    if (end == first_place) { return; }
+    uint32_t last = (end - 1) / places_per_page;
+    index.pages = last + 1;
+    index.named = entry_of(map, last, end) != 0 ? index.pages * places_per_page : 0;
+}
+
+void index_note_pages(const SegmentMap &map, IndexWriter &index, uint32_t place, uint32_t end) {
+    uint32_t page = place / places_per_page, last_page = (end - 1) / places_per_page;
+    if (page >= index.pages || index.named == 0) { put(map.index()[page], place); }
+    for (uint32_t through = page + 1; through <= last_page; ++through) { put(map.index()[through], 0u); }
+    index.pages = last_page + 1;
+    index.named = last_page == page ? index.pages * places_per_page : 0;
 }
 
 template <class Source> int index_find(const Source &source, uint32_t end, uint64_t id, Frame &ret_frame) {

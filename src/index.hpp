@@ -10,18 +10,16 @@ namespace speculo::core {
 // The writer's side: notes frames in order, before their commit is published. Entries below the commit stay as they are; those of
 // pages that a frame runs through become 0, so that none of a former generation is ever met below an end.
 struct IndexWriter {
-    uint32_t pages = 0;         // entries of these are written
-    bool last_is_named = false; // the last of them names a frame
+    uint32_t pages = 0; // entries of these are written
+    uint32_t named = 0; // place behind the last of them, if it names a frame: what ends up to here has nothing to note; else 0
 };
 
+// What begins or ends beyond the last page that is named.
+void index_note_pages(const SegmentMap &map, IndexWriter &index, uint32_t place, uint32_t end);
+
 inline void index_note(const SegmentMap &map, IndexWriter &index, uint32_t place, uint64_t length) {
-    uint32_t page = place / places_per_page;
-    uint32_t last_page = uint32_t((place + length - 1) / places_per_page);
-    if (last_page < index.pages && index.last_is_named) { return; }
-    if (page >= index.pages || !index.last_is_named) { put(map.index()[page], place); }
-    for (uint32_t through = page + 1; through <= last_page; ++through) { put(map.index()[through], 0u); }
-    index.last_is_named = last_page == page;
-    index.pages = last_page + 1;
+    uint32_t end = uint32_t(place + length);
+    if (__builtin_expect(end > index.named, 0)) { index_note_pages(map, index, place, end); }
 }
 
 // Takes the index of a segment over whose committed frames end at `end`.

@@ -23,16 +23,8 @@ constexpr uint64_t mix(uint64_t value) {
 uint32_t key_hash(uint64_t seed, const void *bytes, size_t size) {
     const char *from = static_cast<const char *>(bytes);
     uint64_t hash = seed ^ size;
-    for (; size >= 8; from += 8, size -= 8) {
-        uint64_t lane;
-        copy_bytes(&lane, from, 8);
-        hash = mix(hash ^ lane);
-    }
-    if (size > 0) {
-        uint64_t lane = 0;
-        copy_bytes(&lane, from, size);
-        hash = mix(hash ^ lane);
-    }
+    for (; size >= 8; from += 8, size -= 8) { hash = mix(hash ^ eight_bytes(from)); }
+    if (size > 0) { hash = mix(hash ^ few_bytes(from, size)); }
     return uint32_t(hash);
 }
 

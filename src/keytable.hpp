@@ -13,6 +13,24 @@ struct Key {
     uint32_t hash;
 };
 
+// The first bytes of a key, as numbers.
+inline uint64_t eight_bytes(const char *from) {
+    uint64_t lane;
+    copy_bytes(&lane, from, sizeof lane);
+    return lane;
+}
+// 1..7 of them, as parts that overlap: a copy of a few bytes costs more than they do.
+inline uint64_t few_bytes(const char *from, size_t size) {
+    if (size >= 4) {
+        uint32_t first, last;
+        copy_bytes(&first, from, sizeof first);
+        copy_bytes(&last, from + size - 4, sizeof last);
+        return first | uint64_t(last) << 8 * (size - 4);
+    }
+    auto byte = [from](size_t i) { return uint64_t(static_cast<unsigned char>(from[i])) << 8 * i; };
+    return byte(0) | byte(size / 2) | byte(size - 1);
+}
+
 // Hash of a key in the area that `seed` (its id) belongs to.
 uint32_t key_hash(uint64_t seed, const void *bytes, size_t size);
 

@@ -3,7 +3,7 @@
 // are for, is spared the search: what was found is still right if it has no successor.
 #pragma once
 
-#include "frame.hpp"
+#include "keytable.hpp"
 #include "speculo/speculo.h"
 
 namespace speculo::core {
@@ -16,19 +16,11 @@ struct KeyLanes {
 
     static KeyLanes of(const void *key, size_t size) {
         const char *bytes = static_cast<const char *>(key);
-        auto word = [](const char *from) {
-            uint64_t value;
-            copy_bytes(&value, from, sizeof value);
-            return value;
-        };
-        auto byte = [&](size_t i) { return uint64_t(static_cast<unsigned char>(bytes[i])) << 8 * i; };
-        if (size >= 16) { return {{word(bytes), word(bytes + 8), word(bytes + size - 16), word(bytes + size - 8)}}; }
-        if (size >= 8) { return {{word(bytes), word(bytes + size - 8), 0, 0}}; }
-        if (size < 4) { return {{byte(0) | byte(size / 2) | byte(size - 1), 0, 0, 0}}; }
-        uint32_t first, last;
-        copy_bytes(&first, bytes, sizeof first);
-        copy_bytes(&last, bytes + size - 4, sizeof last);
-        return {{first, last, 0, 0}};
+        if (size >= 16) {
+            return {{eight_bytes(bytes), eight_bytes(bytes + 8), eight_bytes(bytes + size - 16), eight_bytes(bytes + size - 8)}};
+        }
+        if (size >= 8) { return {{eight_bytes(bytes), eight_bytes(bytes + size - 8), 0, 0}}; }
+        return {{few_bytes(bytes, size), 0, 0, 0}};
     }
     friend bool operator==(const KeyLanes &a, const KeyLanes &b) {
         return ((a.lane[0] ^ b.lane[0]) | (a.lane[1] ^ b.lane[1]) | (a.lane[2] ^ b.lane[2]) | (a.lane[3] ^ b.lane[3])) == 0;

@@ -24,12 +24,40 @@ struct Request {
 int reserve_records(Writer &writer, size_t more) {
     if (writer.pending_room - writer.pending_count >= more) { return 0; }
     size_t room = writer.pending_room ? 2 * writer.pending_room : least_room;
+    while (room - writer.pending_count < more) { room *= 2; }
     auto *records = static_cast<Pending *>(os::operations.allocate(room * sizeof(Pending)));
     if (!records) { return -ENOMEM; }
     for (size_t i = 0; i < writer.pending_count; ++i) { records[i] = writer.pending[i]; }
     Pending *old = std::exchange(writer.pending, records);
     writer.pending_room = room;
     if (old) { os::operations.release(old); }
+    return 0;
+}
+
+// Nothing but plain chunks wait.
+bool is_all_plain(const Writer &writer) { return has_pending(writer) && writer.pending_count == 0; }
+
+// Gives them records, as something joins them that has to have one.
+int record_plain(Writer &writer) {
+    if (!is_all_plain(writer)) { return 0; }
+    if (int error = reserve_records(writer, size_t(writer.next_id - writer.first_id)); error < 0) { return error; }
+    const SegmentMap &map = writer.current->map;
+    for (uint32_t place = writer.committed; place < writer.tail;) {
+        PlainFrame frame = waiting_frame(writer, place);
+        FrameHeader &header = map.frame(place);
+        Pending &pending = writer.pending[writer.pending_count++];
+        pending = Pending{};
+        pending.flags = frame.flags;
+        pending.place = place;
+        pending.key_size = frame.key_size;
+        pending.hash = frame.hash;
+        pending.length = frame.length;
+        pending.size = frame.size();
+        pending.id = frame_id(peek(header.id_flags));
+        pending.bytes = map.bytes(place);
+        put(header.successor, 0u);
+        place = frame.end();
+    }
     return 0;
 }
 
@@ -122,7 +150,8 @@ int make_room(Writer &writer, const Request &request) {
     int error = find_room(writer, request);
     bool is_watched = peek(writer.area.control->compact_percent) != 0;
     uint64_t end = writer.current->soft_end();
-    writer.easy_end = is_watched ? 0 : writer.share_place < end ? writer.share_place : end;
+    bool is_odd = is_watched || writer.next_id > max_id - UINT32_MAX; // a segment has no more chunks than that
+    writer.easy_end = is_odd ? 0 : writer.share_place < end ? writer.share_place : end;
     return error;
 }
 
@@ -135,7 +164,6 @@ Pending &append(Writer &writer, Request &request) {
     pending.bytes = map.bytes(pending.place);
     lay_frame(map, pending, request.key, request.tag, request.expires);
     writer.tail = pending.end();
-    writer.has_words |= pending.alignment > place_size || pending.has_long_size || pending.supersedes != 0 || needs_slot(request);
     if (field_flags(pending.flags) & frame_key) {
         ++writer.pending_keys;
         ++writer.pending_slots;
@@ -225,33 +253,34 @@ int append_marker(Writer &writer) {
     return 0;
 }
 
-// ---- the short ways ----
+// ---- plain chunks ----
 
-// Whether a frame of that many places fits at the tail without ado, and its record too.
-bool is_easy(const Writer &writer, uint64_t length) {
-    return writer.tail + length <= writer.easy_end && writer.pending_count < writer.pending_room && writer.next_id <= max_id;
+// Whether one of that many places fits at the tail without ado.
+bool is_easy(const Writer &writer, uint64_t size, uint64_t length) {
+    return size < default_capacity && writer.tail + length <= writer.easy_end && writer.pending_count == 0;
 }
 
-// Lays the header at the tail, and notes the frame for the commit.
-inline Pending &append_easily(Writer &writer, uint64_t size, uint64_t length, uint32_t flags, uint64_t *ret_id) {
+// Lays the header at the tail. Returns the frame.
+inline std::byte *append_plain(Writer &writer, uint64_t size, uint64_t length, uint32_t flags, uint64_t *ret_id) {
     uint32_t place = writer.tail;
     uint64_t id = writer.next_id;
     std::byte *bytes = writer.current->map.bytes(place);
-    Pending &pending = writer.pending[writer.pending_count++];
     writer.tail = uint32_t(place + length);
     writer.next_id = id + 1;
-    pending = Pending{};
-    pending.flags = flags;
-    pending.place = place;
-    pending.length = length;
-    pending.size = size;
-    pending.id = id;
-    pending.bytes = bytes;
+    writer.last_plain = place;
     if (ret_id) { *ret_id = id; }
     auto &header = *shared_at<FrameHeader>(bytes);
-    put(header.successor, 0u);
+    put(header.successor, commit_word(size));
     put(header.id_flags, pack_id(id, flags));
-    return pending;
+    return bytes;
+}
+
+int shrink_plain(Writer &writer, uint64_t size) {
+    PlainFrame frame = waiting_frame(writer, writer.last_plain);
+    if (size > frame.size()) { return -EINVAL; }
+    put(writer.current->map.frame(frame.place).successor, commit_word(size));
+    writer.tail = uint32_t(frame.place + frame_length(frame.shape.payload, size));
+    return 0;
 }
 
 constexpr uint32_t transient_flag(uint32_t chunk_flags) {
@@ -269,10 +298,10 @@ constexpr uint32_t transient_flag(uint32_t chunk_flags) {
 
 int writer_alloc_bare(Writer &writer, uint64_t size, uint32_t flags, void **ret_data, uint64_t *ret_id) {
     uint64_t length = frame_length(sizeof(FrameHeader), size);
-    if (__builtin_expect(size >= default_capacity || !is_easy(writer, length), 0)) {
+    if (__builtin_expect(!is_easy(writer, size, length), 0)) {
         return alloc_bare_with_ado(writer, size, flags, ret_data, ret_id);
     }
-    *ret_data = append_easily(writer, size, length, transient_flag(flags), ret_id).bytes + sizeof(FrameHeader);
+    *ret_data = append_plain(writer, size, length, transient_flag(flags), ret_id) + sizeof(FrameHeader);
     return 0;
 }
 
@@ -281,23 +310,19 @@ int writer_alloc_plain(Writer &writer, uint64_t size, const speculo_chunk_option
                       (options.key ? uint32_t(frame_key) : 0);
     FrameShape shape = frame_shape(fields, uint32_t(options.key_size), false);
     uint64_t length = frame_length(shape.payload, size);
-    bool is_common = size < default_capacity && is_easy(writer, length) && (options.key == nullptr || has_free_slot(writer)) &&
+    bool is_common = is_easy(writer, size, length) && (options.key == nullptr || has_free_slot(writer)) &&
                      (options.ttl_ns == 0 || writer.clock.known);
     uint64_t expires = is_common && options.ttl_ns != 0 ? clock_deadline(writer.clock, options.ttl_ns) : 0;
     if (!is_common || (options.ttl_ns != 0 && expires == 0)) { return writer_alloc(writer, size, options, ret_data, ret_id); }
-    uint32_t flags = fields | transient_flag(options.flags);
-    Pending &pending = append_easily(writer, size, length, flags, ret_id);
-    std::byte *bytes = pending.bytes;
+    std::byte *bytes = append_plain(writer, size, length, fields | transient_flag(options.flags), ret_id);
     if (expires != 0) { put_field(bytes, shape.expiry, expires); }
     if (options.tag != 0) { put_field(bytes, shape.tag, options.tag); }
     if (options.key) {
+        put_field(bytes, shape.link, key_hash(hash_seed(writer), options.key, options.key_size));
         put_field(bytes, shape.key_size, uint8_t(options.key_size));
         copy_bytes(bytes + shape.key, options.key, options.key_size);
-        pending.key_size = uint32_t(options.key_size);
-        pending.hash = key_hash(hash_seed(writer), options.key, options.key_size);
         ++writer.pending_keys;
         ++writer.pending_slots;
-        writer.has_words = true;
     }
     *ret_data = bytes + shape.payload;
     return 0;
@@ -305,6 +330,7 @@ int writer_alloc_plain(Writer &writer, uint64_t size, const speculo_chunk_option
 
 int writer_alloc(Writer &writer, uint64_t size, const speculo_chunk_options &options, void **ret_data, uint64_t *ret_id) {
     if (writer.next_id > max_id) { return -EOVERFLOW; }
+    if (int error = record_plain(writer); error < 0) { return error; }
     Request request{};
     if (options.ttl_ns != 0) {
         if (int error = clock_prepare(writer.clock); error < 0) { return error; }
@@ -338,6 +364,7 @@ int writer_alloc(Writer &writer, uint64_t size, const speculo_chunk_options &opt
 }
 
 int writer_shrink(Writer &writer, uint64_t size) {
+    if (is_all_plain(writer)) { return shrink_plain(writer, size); }
     for (size_t i = writer.pending_count; i-- > 0;) {
         Pending &pending = writer.pending[i];
         if (pending.kind != PendingKind::chunk) { continue; }
@@ -346,7 +373,6 @@ int writer_shrink(Writer &writer, uint64_t size) {
         uint64_t length = frame_length(shape.payload, size);
         bool is_last = pending.end() == writer.tail;
         pending.pad_after += uint32_t(pending.length - length);
-        writer.has_words |= pending.pad_after != 0;
         pending.length = length;
         pending.size = size;
         if (pending.has_long_size) { put_field(pending.bytes, shape.size, size); }
@@ -360,6 +386,7 @@ int writer_shrink(Writer &writer, uint64_t size) {
 }
 
 int writer_obsolete(Writer &writer, uint64_t id) {
+    if (int error = record_plain(writer); error < 0) { return error; }
     if (int error = check_live(writer, id); error < 0) { return error; }
     if (int error = reserve_records(writer, 2); error < 0) { return error; }
     if (writer.pending_count == 0) {
@@ -368,13 +395,13 @@ int writer_obsolete(Writer &writer, uint64_t id) {
     Pending &pending = writer.pending[writer.pending_count++];
     pending = Pending{};
     pending.kind = PendingKind::obsolete;
-    writer.has_words = true;
     pending.supersedes = id;
     return 0;
 }
 
 int writer_key_remove(Writer &writer, const void *key, size_t key_size) {
     if (writer.next_id > max_id) { return -EOVERFLOW; }
+    if (int error = record_plain(writer); error < 0) { return error; }
     Key wanted{static_cast<const std::byte *>(key), uint32_t(key_size), key_hash(hash_seed(writer), key, key_size)};
     if (int error = check_key(writer, wanted); error < 0) { return error; }
     if (int error = reserve_records(writer, 1); error < 0) { return error; }
@@ -403,7 +430,6 @@ void writer_rollback(Writer &writer) {
 void pending_clear(Writer &writer) {
     writer.pending_count = 0;
     writer.pending_keys = writer.pending_slots = 0;
-    writer.has_words = false;
     if (!writer.is_spread) { return; }
     writer.is_spread = false;
     for (WriterSegment *segment : writer.segments) {

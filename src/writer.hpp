@@ -10,7 +10,13 @@
 
 namespace speculo::core {
 
-// Something that waits for the commit. All but obsolete have a frame in the current segment, whose commit word is not stored yet.
+// What waits for the commit.
+//
+// Plain chunks, which are all but those that are large, have an alignment of their own, or name the chunk that they supersede, need
+// nothing but their frames, one after the other behind what is committed: until the commit, the successor's word has the commit word
+// to come, and the link's the hash of the key. Nobody looks at them before. Once something else joins them, all have records.
+
+// One of those that have. All but obsolete have a frame in the current segment, whose commit word is not stored yet.
 enum class PendingKind : uint32_t { chunk, removal, marker, obsolete };
 
 struct Pending {
@@ -52,11 +58,11 @@ struct Writer : speculo_area {
     uint64_t carried;         // places that the last one has copied
     Copy copy;                // the next segment, if it was begun
     uint64_t keys;            // slots taken in the key table
-    uint64_t pending_keys;    // pending frames with a key
+    uint64_t pending_keys;    // pending frames that have one
     uint64_t pending_slots;   // that they need more, at most
-    bool has_words; // the commit has more to store than commit words of frames that lie where they were allocated, or to count
     IndexWriter index;
-    Pending *pending;
+    uint32_t last_plain; // place of the last plain chunk, while no record is kept
+    Pending *pending;    // records
     size_t pending_count, pending_room;
     bool is_spread;             // what is pending lies in several segments: some were left meanwhile
     uint64_t retry_place;       // compact_percent: not again before the tail is here
@@ -86,7 +92,7 @@ void unlink_leftovers(const Area &area);
 
 int writer_alloc(Writer &writer, uint64_t size, const speculo_chunk_options &options, void **ret_data, uint64_t *ret_id);
 
-// The same for a chunk without alignment and predecessor.
+// The same for a chunk that is plain but, perhaps, for its size.
 int writer_alloc_plain(Writer &writer, uint64_t size, const speculo_chunk_options &options, void **ret_data, uint64_t *ret_id);
 // The same for one that has no fields at all. `flags`: SPECULO_CHUNK_TRANSIENT or 0.
 int writer_alloc_bare(Writer &writer, uint64_t size, uint32_t flags, void **ret_data, uint64_t *ret_id);
@@ -99,7 +105,54 @@ void writer_rollback(Writer &writer);
 
 void writer_commit(Writer &writer);
 
-// The key of a pending frame that has one.
+// Whether anything waits: there is no record without a frame.
+inline bool has_pending(const Writer &writer) { return writer.tail != writer.committed; }
+
+// A plain chunk that waits, as its frame tells it.
+struct PlainFrame {
+    uint32_t place, flags, word, key_size, hash;
+    FrameShape shape;
+    uint64_t length;
+
+    uint64_t size() const { return word - 1; }
+    uint32_t end() const { return uint32_t(place + length); }
+    Key key(const SegmentMap &map) const { return {map.bytes(place) + shape.key, key_size, hash}; }
+};
+// Whether a committed one was, by its flags and its commit word.
+constexpr bool may_be_plain(uint32_t flags, uint32_t word) {
+    return (flags & ~(frame_expiry | frame_tag | frame_key | frame_transient)) == 0 && word != 0 && word != size_follows;
+}
+inline PlainFrame plain_frame(const SegmentMap &map, uint32_t place, uint32_t word) {
+    PlainFrame frame{};
+    frame.place = place;
+    frame.flags = frame_flags(peek(map.frame(place).id_flags));
+    frame.word = word;
+    frame.shape = shapes_to_key.of[frame.flags & frame_field_flags];
+    if (frame.flags & frame_key) {
+        frame.key_size = field_at<uint8_t>(map.bytes(place), frame.shape.key_size);
+        frame.hash = field_at<uint32_t>(map.bytes(place), frame.shape.link);
+    }
+    shape_behind_key(frame.shape, frame.key_size, false);
+    frame.length = frame_length(frame.shape.payload, frame.size());
+    return frame;
+}
+// The same where it waits. A caller that wrote beyond the payload before may have spoilt this header: what lies behind the tail is not
+// to suffer from that.
+inline PlainFrame waiting_frame(const Writer &writer, uint32_t place, uint32_t word) {
+    PlainFrame frame = plain_frame(writer.current->map, place, word);
+    uint32_t most = writer.tail - place;
+    if (__builtin_expect(frame.length > most, 0)) {
+        uint64_t bytes = most * place_size;
+        frame.length = most;
+        frame.word = commit_word(bytes > frame.shape.payload ? bytes - frame.shape.payload : 0);
+    }
+    return frame;
+}
+inline PlainFrame waiting_frame(const Writer &writer, uint32_t place) {
+    return waiting_frame(writer, place, peek(writer.current->map.frame(place).successor));
+}
+
+// The key of a record that has one.
 inline Key key_of(const Pending &pending) {
     return {pending.bytes + frame_shape(pending.flags, 0, false).key, pending.key_size, pending.hash};
 }

@@ -12,7 +12,9 @@
 
 namespace bench {
 
-inline void check_code(int error) { check(error >= 0, speculo_strerror(error)); }
+inline void check_code(int error) {
+    if (error < 0) { fail(speculo_strerror(error)); }
+}
 
 struct AreaOptions : speculo_area_options {
     AreaOptions() : speculo_area_options{} { struct_size = sizeof(speculo_area_options); }

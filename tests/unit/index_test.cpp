@@ -241,7 +241,7 @@ TEST(Index, resumes_anywhere_as_if_nothing_had_happened) {
         other.chunk(places), other.commit();
         other.die(other.next_id); // with nothing pending
         ASSERT_EQ(one.index.pages, other.index.pages);
-        ASSERT_EQ(one.index.last_is_named, other.index.last_is_named);
+        ASSERT_EQ(one.index.named, other.index.named);
     }
     for (uint32_t page = 0; page < one.index.pages; ++page) {
         ASSERT_EQ(peek(one.map.index()[page]), peek(other.map.index()[page])) << page;

@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Plain chunks that wait for the commit are known by their frames alone, until something joins them that has to have a record.
+#include <cerrno>
+#include <functional>
+
+#include "faults.hpp"
+#include "probe.hpp"
+#include "writing.hpp"
+
+namespace {
+
+using namespace speculo;
+using namespace speculo::test;
+
+constexpr uint64_t hour = uint64_t(3600) * 1000 * ms;
+
+class Records : public testing::Test {
+protected:
+    Records() {
+        commit_key(writer_, "old", "value");
+        make_easy();
+        read_all(reader_);
+    }
+    // There is room, and the clock is known: nothing else keeps a plain chunk from going the short way.
+    void make_easy() {
+        put_chunk(writer_, "x", living(hour));
+        EXPECT_EQ(speculo_rollback(writer_), 0);
+    }
+    size_t records() const { return inside(writer_).pending_count; }
+
+    // One of each kind that is plain.
+    void put_plain() {
+        ChunkOptions all;
+        all.ttl_ns = hour;
+        all.tag = 7;
+        all.flags = SPECULO_CHUNK_TRANSIENT;
+        ChunkOptions tagged;
+        tagged.tag = 9;
+        expect(put_chunk(writer_, "bare"), "bare", "");
+        expect(put_chunk(writer_, ""), "", "");
+        expect(put_chunk(writer_, "transient", transient()), "transient", "");
+        expect(put_chunk(writer_, "living", living(hour)), "living", "");
+        expect(put_chunk(writer_, std::string(300, 't'), tagged), std::string(300, 't'), "");
+        expect(put_key(writer_, "k", "keyed"), "keyed", "k");
+        expect(put_key(writer_, std::string(255, 'l'), "long", all), "long", std::string(255, 'l'));
+    }
+    void expect(uint64_t id, const std::string &payload, const std::string &key) {
+        expected_.push_back({id, payload, key, 0, 0, 0, 0});
+    }
+    void expect_all() {
+        commit(writer_);
+        std::vector<Seen> seen = read_all(reader_);
+        ASSERT_EQ(seen.size(), expected_.size());
+        for (size_t i = 0; i < seen.size(); ++i) { EXPECT_TRUE(seen[i] == expected_[i]) << i << ": " << seen[i].payload; }
+        EXPECT_EQ(speculo_area_check(name_.c_str(), nullptr, nullptr), 0);
+        EXPECT_EQ(value_of(name_, "k"), "keyed");
+        expected_.clear();
+    }
+
+    AreaName name_;
+    Handle writer_ = make_area(name_, 64 << 10);
+    Handle reader_ = open_reader(name_);
+    std::vector<Seen> expected_;
+};
+
+TEST_F(Records, plain_chunks_need_none) {
+    read_all(reader_);
+    for (int i = 0; i < 20; ++i) {
+        put_plain();
+        EXPECT_EQ(records(), 0u);
+        EXPECT_EQ(inside(writer_).pending_keys, 2u);
+        expect_all();
+        EXPECT_EQ(inside(writer_).pending_keys, 0u);
+        EXPECT_EQ(inside(writer_).pending_slots, 0u);
+    }
+}
+
+TEST_F(Records, all_have_one_once_something_joins_them) {
+    const std::string old = "old";
+    uint64_t committed = commit_chunk(writer_, "to end");
+    struct Joiner {
+        const char *what;
+        std::function<void()> join;
+    };
+    auto put = [&](const std::string &payload, const ChunkOptions &options) {
+        expect(put_chunk(writer_, payload, options), payload, "");
+    };
+    const Joiner joiners[] = {
+        {"an alignment", [&] { put("aligned", aligned(256)); }},
+        {"a predecessor", [&] { put("superseding", superseding(committed)); }},
+        {"a predecessor that waits",
+         [&] {
+             put("superseding", superseding(expected_[0].id));
+             expected_.erase(expected_.begin());
+         }},
+        {"the end of one that waits",
+         [&] {
+             EXPECT_EQ(speculo_chunk_obsolete(writer_, expected_[2].id), 0);
+             expected_.erase(expected_.begin() + 2);
+         }},
+        {"the end of one that is committed", [&] { EXPECT_EQ(speculo_chunk_obsolete(writer_, 1), 0); }},
+        {"a removal",
+         [&] {
+             put_key(writer_, "gone", "at once");
+             EXPECT_EQ(remove_key(writer_, "gone"), 0);
+             expect(expected_.back().id + 2, "", "gone");
+         }},
+        {"a compaction", [&] { put(std::string(40000, 'c'), transient()); }},
+    };
+    for (const Joiner &joiner : joiners) {
+        SCOPED_TRACE(joiner.what);
+        compact_now(writer_);
+        make_easy();
+        if (joiner.what == std::string("a compaction")) { put(std::string(20000, 'b'), transient()); }
+        read_all(reader_);
+        put_plain();
+        ASSERT_EQ(records(), 0u);
+        joiner.join();
+        EXPECT_GE(records(), 7u);
+        put("and another", {});
+        expect_all();
+        EXPECT_EQ(records(), 0u);
+    }
+}
+
+TEST_F(Records, more_plain_chunks_than_there_is_room_for) {
+    constexpr int count = 1000;
+    for (int i = 0; i < count; ++i) { put_chunk(writer_, std::to_string(i)); }
+    ASSERT_EQ(records(), 0u);
+    uint64_t last = put_chunk(writer_, "aligned", aligned(64));
+    EXPECT_EQ(records(), count + 1u);
+    commit(writer_);
+    std::vector<Seen> seen = read_all(reader_);
+    ASSERT_EQ(seen.size(), count + 1u);
+    for (int i = 0; i < count; ++i) { EXPECT_EQ(seen[size_t(i)].payload, std::to_string(i)); }
+    EXPECT_EQ(seen.back().id, last);
+}
+
+TEST_F(Records, without_memory_for_them_what_joins_is_refused_and_the_others_stay) {
+    constexpr int count = 1000; // more than there has been room for
+    Faults faults;
+    for (int i = 0; i < count; ++i) { put_chunk(writer_, std::to_string(i)); }
+    faults.fail_from(Site::allocate, 1, ENOMEM);
+    EXPECT_EQ(try_alloc(writer_, 5, aligned(64)), -ENOMEM);
+    EXPECT_EQ(speculo_chunk_obsolete(writer_, 1), -ENOMEM);
+    EXPECT_EQ(remove_key(writer_, "old"), -ENOMEM);
+    EXPECT_EQ(records(), 0u);
+    EXPECT_EQ(speculo_chunk_shrink(writer_, 2), 0) << "needs none";
+    put_chunk(writer_, "another");
+    commit(writer_);
+    faults.heal();
+    std::vector<Seen> seen = read_all(reader_);
+    ASSERT_EQ(seen.size(), count + 1u);
+    EXPECT_EQ(seen[count - 1].payload, "99");
+    EXPECT_EQ(seen[count].payload, "another");
+    EXPECT_EQ(value_of(name_, "old"), "value");
+}
+
+TEST_F(Records, the_last_plain_chunk_shrinks) {
+    std::string key = "k";
+    ChunkOptions full = living(hour);
+    full.with_key(key);
+    full.tag = 3;
+    for (const ChunkOptions &options : {ChunkOptions(), transient(), living(hour), full}) {
+        put_chunk(writer_, "first", options);
+        put_chunk(writer_, std::string(1000, 's'), options);
+        uint64_t used = info_of(writer_).used;
+        EXPECT_EQ(speculo_chunk_shrink(writer_, 1001), -EINVAL);
+        EXPECT_EQ(speculo_chunk_shrink(writer_, 1000), 0);
+        EXPECT_EQ(info_of(writer_).used, used);
+        EXPECT_EQ(speculo_chunk_shrink(writer_, 40), 0);
+        EXPECT_EQ(speculo_chunk_shrink(writer_, 41), -EINVAL);
+        EXPECT_LE(info_of(writer_).used, used - 944);
+        put_chunk(writer_, "third", options);
+        EXPECT_EQ(records(), 0u);
+        commit(writer_);
+        EXPECT_EQ(speculo_chunk_shrink(writer_, 0), -EINVAL) << "nothing is pending";
+        std::vector<Seen> seen = read_all(reader_);
+        if (options.key) { // the others are superseded
+            ASSERT_EQ(seen.size(), 1u);
+        } else {
+            ASSERT_EQ(seen.size(), 3u);
+            EXPECT_EQ(seen[1].payload, std::string(40, 's'));
+        }
+        EXPECT_EQ(seen.back().payload, "third");
+    }
+    EXPECT_EQ(speculo_area_check(name_.c_str(), nullptr, nullptr), 0);
+}
+
+TEST_F(Records, the_first_of_a_plain_batch_may_be_superseded_in_it) {
+    uint64_t dead = inside(writer_).dead;
+    for (const char *payload : {"1", "2", "keyed"}) { put_key(writer_, "k", payload); }
+    put_chunk(writer_, "between");
+    EXPECT_EQ(records(), 0u);
+    commit(writer_);
+    EXPECT_EQ(inside(writer_).dead, dead + 2 * 3) << "places of what was superseded";
+    std::vector<Seen> seen = read_all(reader_);
+    ASSERT_EQ(seen.size(), 2u);
+    EXPECT_EQ(seen[0].payload, "keyed");
+    EXPECT_EQ(seen[0].skipped, 2u);
+    EXPECT_EQ(value_of(name_, "k"), "keyed");
+    EXPECT_EQ(speculo_area_check(name_.c_str(), nullptr, nullptr), 0);
+}
+
+// A caller that writes beyond a payload spoils the header behind it. Readers are told that the frame is damaged, but no word beyond what
+// waits is stored to.
+TEST(RecordsOverrun, a_payload_that_is_overrun_spoils_what_waits_and_nothing_else) {
+    for (uint32_t pattern : {0u, 1u, 0x7fffffffu, 0xfffffffeu, 0xffffffffu, 0x04040404u, 0x20u}) {
+        for (bool is_joined : {false, true}) {
+            AreaName name;
+            Handle writer = make_area(name, 64 << 10);
+            commit_key(writer, "old", "value");
+            put_chunk(writer, "x");
+            EXPECT_EQ(speculo_rollback(writer), 0);
+            void *data = nullptr;
+            ASSERT_EQ(speculo_chunk_alloc(writer, 16, nullptr, &data, nullptr), 0);
+            std::memset(data, 'a', 16);
+            put_chunk(writer, std::string(40, 'b'));
+            uint32_t words[] = {0, pattern, pattern, pattern};
+            std::memcpy(static_cast<char *>(data) + 16, words, sizeof words);
+            if (is_joined) { put_chunk(writer, "aligned", aligned(64)); }
+            put_chunk(writer, "last");
+            commit(writer);
+            EXPECT_EQ(inside(writer).committed, inside(writer).tail);
+            EXPECT_EQ(value_of(name, "old"), "value");
+            commit_key(writer, "new", "works");
+            EXPECT_EQ(value_of(name, "new"), "works");
+        }
+    }
+}
+
+TEST_F(Records, what_waits_is_left_behind_when_the_writer_dies) {
+    put_plain();
+    SegmentProbe segment = current_segment(name_);
+    uint32_t end = segment.end();
+    EXPECT_EQ(core::observe_commit(segment.map().frame(end).commit), 0u);
+    EXPECT_EQ(read_all(reader_).size(), 0u);
+    writer_.close(); // which does no more to the segment than a death
+    writer_ = open_writer(name_);
+    EXPECT_EQ(segment.end(), end);
+    expected_.clear();
+    put_plain();
+    expect_all();
+}
+
+} // namespace
