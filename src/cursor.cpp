@@ -26,13 +26,13 @@ void end_view(Cursor &cursor) {
 }
 
 void leave(Reader &reader, Attachment *segment) {
-    attachment_leave(*segment);
-    tell_writer_of_room(reader);
     if (reader.cursor.has_view && !reader.cursor.view) {
+        attachment_leave(*segment);
         reader.cursor.view = segment;
     } else {
-        attachment_unpin(segment);
+        attachment_leave_unpinned(segment);
     }
+    tell_writer_of_room(reader);
 }
 
 // Puts the cursor into a segment that was entered, and leaves the one before.
@@ -42,12 +42,6 @@ void move_to(Reader &reader, Attachment *segment, uint32_t place) {
     cursor.place = place;
     cursor.end = first_place;
     if (old) { leave(reader, old); }
-}
-
-// A segment that was entered for the cursor is not to be its own after all.
-void turn_back(Attachment *segment) {
-    attachment_leave(*segment);
-    attachment_unpin(segment);
 }
 
 // Enters the successor that END names, behind what was copied: all of that was in the segment that the cursor has read.
@@ -63,7 +57,7 @@ template <class Form> int follow_directly(Reader &reader, const Frame &end) {
     const auto &source = Form::source(*segment);
     uint32_t place = source.prefix_end();
     if (source.error() < 0) {
-        turn_back(segment);
+        attachment_leave_unpinned(segment); // it is not to be the cursor's after all
         return source.error();
     }
     move_to(reader, segment, place);
@@ -75,8 +69,8 @@ int jump(Reader &reader) {
     uint64_t before = reader.cursor.segment->generation;
     Attachment *segment = nullptr;
     if (int error = enter_current(reader, Entry::cursor, &segment); error < 0) { return error; }
-    if (segment->generation <= before) { // the chain never leads back
-        turn_back(segment);
+    if (segment->generation <= before) {    // the chain never leads back
+        attachment_leave_unpinned(segment); // it is not to be the cursor's after all
         return -EBADMSG;
     }
     move_to(reader, segment, first_place);
@@ -314,8 +308,11 @@ template <class Form> int seek(Reader &reader, uint64_t id) {
     if (int error = enter_current(reader, Entry::cursor, &next.segment); error < 0) { return error; }
     bool is_same = next.segment == reader.cursor.segment;
     int error = find_id<Form>(next, id);
-    if (error < 0 && !is_same) { attachment_leave(*next.segment); }
-    if (error < 0 || is_same) { attachment_unpin(next.segment); } // counted twice, or not to be used
+    if (is_same) {
+        attachment_unpin(next.segment); // counted twice
+    } else if (error < 0) {
+        attachment_leave_unpinned(next.segment);
+    }
     if (error < 0) { return error; }
     ++reader.next_serial;
     end_view(reader.cursor);

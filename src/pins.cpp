@@ -136,6 +136,19 @@ int enter(Attachment &attachment, uint64_t generation, Entry entry) {
     return error;
 }
 
+// One user less, and what that one has locked.
+void let_go(Attachment *attachment, Entry entry) {
+    bool is_unused;
+    {
+        ForkGuard guard;
+        bool is_last = attachment->pins.take();
+        uint64_t first = is_last ? view_byte : cursor_byte, end = (entry == Entry::cursor ? cursor_byte : view_byte) + 1;
+        if (first < end) { unlock_bytes(*attachment, first, end - first); }
+        is_unused = is_last && !attachment->is_cached;
+    }
+    if (is_unused) { destroy(attachment); }
+}
+
 } // namespace
 
 int attachment_get(const Area &area, Attachments &attachments, uint32_t slot, uint64_t entry, Attachment **ret_attachment) {
@@ -165,16 +178,10 @@ void attachment_pin_again(Attachment &attachment) { attachment.pins.add_if_any()
 void attachment_leave(Attachment &attachment) { unlock_bytes(attachment, cursor_byte, 1); }
 
 void attachment_unpin(Attachment *attachment) {
-    if (attachment->pins.take_if_more()) { return; }
-    bool is_unused;
-    {
-        ForkGuard guard;
-        bool is_last = attachment->pins.take();
-        if (is_last) { unlock_bytes(*attachment, view_byte, 1); }
-        is_unused = is_last && !attachment->is_cached;
-    }
-    if (is_unused) { destroy(attachment); }
+    if (!attachment->pins.take_if_more()) { let_go(attachment, Entry::view); }
 }
+
+void attachment_leave_unpinned(Attachment *attachment) { let_go(attachment, Entry::cursor); }
 
 int attachment_refresh(Attachment &attachment) {
     int grown = attachment_measure(attachment, attachment.map);

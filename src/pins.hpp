@@ -42,6 +42,9 @@ void attachment_leave(Attachment &attachment);
 // One user less; any thread. With the last one the lock goes, and the mapping too if it is cached no longer.
 void attachment_unpin(Attachment *attachment);
 
+// The cursor leaves, and its user of byte 0 too: at once, as a segment with byte 0 alone is one that the writer replaces.
+void attachment_leave_unpinned(Attachment *attachment);
+
 // A commit word as it is now; its place is readable.
 inline uint32_t attachment_commit(const Attachment &attachment, uint32_t place) {
     return attachment.copier ? attachment.file().commit_at(place) : attachment.map.commit_at(place);

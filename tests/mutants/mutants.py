@@ -205,7 +205,11 @@ MUTANTS = [
     Mutant('takeover-does-not-ring', 'src/open.cpp',
            'ring_all(writer.area, writer.ringer); // the one before', '// the one before', 'wait'),
     Mutant('reader-that-leaves-tells-nobody', 'src/cursor.cpp',
-           'attachment_leave(*segment);\n    tell_writer_of_room(reader);', 'attachment_leave(*segment);', 'wait'),
+           'attachment_leave_unpinned(segment);\n    }\n    tell_writer_of_room(reader);', 'attachment_leave_unpinned(segment);\n    }', 'wait'),
+    Mutant('bytes-of-a-segment-go-one-after-the-other', 'src/cursor.cpp',
+           '        attachment_leave_unpinned(segment);\n    }\n    tell',
+           '        attachment_leave(*segment);\n        attachment_unpin(segment);\n    }\n    tell', 'pins'),
+    Mutant('byte-of-a-view-goes-with-the-cursor', 'src/pins.cpp', 'uint64_t first = is_last ? view_byte : cursor_byte', 'uint64_t first = view_byte', 'pins'),
 
     # ---- readers that trust nobody ----
     Mutant('half-a-copy-is-taken-for-all', 'src/os.cpp',

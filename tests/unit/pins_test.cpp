@@ -75,6 +75,21 @@ TEST_F(Pins, following_END_moves_both_bytes) {
     EXPECT_EQ(next.locks(), cursor);
 }
 
+// In between, the writer of a lossless area would take the segment for one that a view keeps, and replace it.
+TEST_F(Pins, both_bytes_of_a_segment_that_was_left_go_at_once) {
+    Handle reader = open_reader(name);
+    next_of(reader);
+    compact_now(writer);
+    speculo_chunk chunk{};
+    faults.reset_counts();
+    EXPECT_EQ(speculo_read_next(reader, &chunk), 0);
+    EXPECT_EQ(faults.calls(Site::unlock), 1u);
+    compact_now(writer);
+    faults.reset_counts();
+    EXPECT_EQ(speculo_seek(reader, 0), 0);
+    EXPECT_EQ(faults.calls(Site::unlock), 1u);
+}
+
 TEST_F(Pins, a_seek_moves_both_bytes) {
     Handle reader = open_reader(name);
     SegmentProbe old = current_segment(name);
