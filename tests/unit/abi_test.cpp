@@ -105,6 +105,8 @@ TEST_F(Abi, no_handle_is_EINVAL) {
     speculo_area_info info{};
     info.struct_size = sizeof info;
     EXPECT_EQ(CALL(speculo_area_get_info(nullptr, &info)), -EINVAL);
+    EXPECT_EQ(CALL(speculo_wait(nullptr, 0)), -EINVAL);
+    EXPECT_EQ(CALL(speculo_area_writer_alive(nullptr)), -EINVAL);
     EXPECT_EQ(CALL(speculo_snapshot_next(nullptr, &outputs.chunk)), -EINVAL);
     EXPECT_EQ(CALL(speculo_snapshot_key(nullptr, "k", 1, &outputs.chunk)), -EINVAL);
 }

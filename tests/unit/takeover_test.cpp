@@ -344,7 +344,7 @@ TEST_F(Takeover, missing_history_is_forgotten) {
 }
 
 TEST_F(Takeover, damaged_area_is_refused_and_can_be_removed) {
-    commit_chunk(writer_, "a"), commit_chunk(writer_, "b");
+    commit_key(writer_, "a", "a"), commit_chunk(writer_, "b");
     uint32_t end = inside(writer_).committed;
     uint64_t current = core::peek(control().current);
     core::Place place = inside(writer_).area.place; // the directory stays open as long as the reader
@@ -373,6 +373,11 @@ TEST_F(Takeover, damaged_area_is_refused_and_can_be_removed) {
     expect_refused(damaged.header().next_id, core::max_id + 2);
     expect_refused(damaged.header().hint, damaged.readable);
     expect_refused(damaged.frame(core::first_place).commit, 0xfffffffeu);
+    core::KeySlot *slot = std::find_if(damaged.table(), damaged.table() + damaged.geometry.table_slots,
+                                       [](const core::KeySlot &one) { return core::peek(one.frame) != 0; });
+    for (uint32_t previous : {0u, end, end + 1}) { // nothing to go back to
+        expect_refused(slot->versions, core::pack_versions(end, previous));
+    }
     expect_refused(damaged.frame(core::first_place).id_flags, uint64_t(0));
     expect_refused(damaged.frame(core::first_place).id_flags, uint64_t(2)); // not ascending
     expect_refused(probe.control->current, core::pack_current(1, 5));
