@@ -159,8 +159,8 @@ MUTANTS = [
     Mutant('superseding-that-died-hides', 'src/cursor.cpp',
            'return successor != 0 && successor < cursor.end;', 'return successor != 0;', 'cursor races'),
     Mutant('view-ends-with-the-segment', 'src/cursor.cpp',
-           'reader.cursor.view = segment;\n    } else {\n        attachment_unpin(segment);\n    }',
-           'reader.cursor.view = nullptr;\n    }\n    attachment_unpin(segment);', 'wait hold'),
+           '        attachment_leave(*segment);\n        reader.cursor.view = segment;',
+           '        attachment_leave_unpinned(segment);\n        reader.cursor.view = nullptr;', 'wait hold'),
     Mutant('expired-is-shown-a-tick-longer', 'src/clock.hpp',
            'uint64_t latest = clock_now(clock) + clock.tick;', 'uint64_t latest = clock_now(clock) + 2 * clock.tick;', 'clock expiry'),
     Mutant('snapshot-sees-later-commits', 'src/snapshot.cpp',
@@ -338,6 +338,11 @@ MUTANTS = [
     Mutant('what-waits-may-reach-beyond-the-tail', 'src/writer.hpp', '__builtin_expect(frame.length > most, 0)', 'false', 'records'),
     Mutant('records-and-plain-chunks-at-once', 'src/writer.cpp', ' && writer.pending_count == 0;\n}\n\n// Lays', ';\n}\n\n// Lays', 'records commit'),
     Mutant('ids-run-out-unnoticed', 'src/writer.cpp', ' || writer.next_id > max_id - UINT32_MAX;', ';', 'writer'),
+
+    Mutant('keys-that-wait-are-told-by-their-hash', 'src/writer.cpp', 'if (equal_bytes(bytes, key.bytes, key.size)) {', 'if (bytes) {', 'writer'),
+    Mutant('file-that-cannot-be-kept-stays', 'src/os.cpp', '    ::unlinkat(directory, name, 0);\n    return error;', '    return error;', 'os'),
+    Mutant('versions-that-lead-nowhere-are-taken-over', 'src/takeover.cpp',
+           'if (previous == 0 || previous >= writer.committed) { return -EBADMSG; }', '', 'takeover'),
 
     # ---- the short way of a cursor ----
     Mutant('near-frame-may-reach-beyond-the-object', 'src/cursor.cpp',

@@ -15,6 +15,7 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/time.h>
 #include <sys/wait.h>
@@ -181,6 +182,20 @@ TEST_P(Os, standard_descriptors_are_left_alone) {
         int opened = os::operations.open(directory_, "a", Access::read_write);
         int directory = os::operations.open_directory(path_.c_str());
         return made > 2 && opened > 2 && directory > 2 && fcntl(0, F_GETFD) == -1 && (fcntl(made, F_GETFD) & FD_CLOEXEC) ? 0 : 1;
+    });
+    EXPECT_EQ(status, 0);
+}
+
+TEST_P(Os, a_file_that_can_only_be_a_standard_descriptor_is_not_made) {
+    int status = run_in_child([&] {
+        for (int fd = 0; fd < 3; ++fd) { ::close(fd); }
+        rlimit limit;
+        if (getrlimit(RLIMIT_NOFILE, &limit) != 0) { return 2; }
+        limit.rlim_cur = 3;
+        if (setrlimit(RLIMIT_NOFILE, &limit) != 0) { return 3; }
+        int made = os::operations.create(directory_, "a");
+        bool is_gone = faccessat(directory_, "a", F_OK, 0) == -1 && errno == ENOENT;
+        return made < 0 && is_gone && fcntl(0, F_GETFD) == -1 ? 0 : 1;
     });
     EXPECT_EQ(status, 0);
 }

@@ -3,6 +3,7 @@
 #include "writer.hpp"
 
 #include <cerrno>
+#include <unordered_map>
 
 #include "faults.hpp"
 #include "writing.hpp"
@@ -354,6 +355,38 @@ TEST_F(WriterTest, keys_are_compared_whole) {
     commit(writer_);
     EXPECT_EQ(value_of(name_, longer), no_value);
     EXPECT_EQ(value_of(name_, zeros), "zeros");
+}
+
+// Two keys of one size, or of two, whose hashes are the same in this area.
+std::pair<std::string, std::string> keys_of_one_hash(speculo_area *writer, bool same_size) {
+    uint64_t seed = core::peek(inside(writer).area.control->area_id[0]);
+    std::unordered_map<uint32_t, std::string> seen;
+    for (uint32_t i = 0;; ++i) {
+        std::string key = "key" + std::to_string(1000000 + i) + (i % 2 ? "" : "+");
+        auto [other, is_new] = seen.emplace(core::key_hash(seed, key.data(), key.size()), key);
+        if (!is_new && (other->second.size() == key.size()) == same_size) { return {other->second, key}; }
+    }
+}
+
+TEST_F(WriterTest, keys_of_one_hash_wait_together) {
+    for (bool same_size : {true, false}) {
+        auto [one, other] = keys_of_one_hash(writer_, same_size);
+        commit_key(writer_, one, "1");
+        put_key(writer_, other, "2");
+        EXPECT_EQ(remove_key(writer_, one), 0) << "it is not the one that waits";
+        commit(writer_);
+        EXPECT_EQ(value_of(name_, one), no_value);
+        EXPECT_EQ(value_of(name_, other), "2");
+        put_key(writer_, one, "3"), put_key(writer_, other, "4");
+        commit(writer_);
+        EXPECT_EQ(value_of(name_, one), "3");
+        EXPECT_EQ(value_of(name_, other), "4");
+        put_key(writer_, other, "5");
+        EXPECT_EQ(remove_key(writer_, other), 0) << "it is the one that waits";
+        commit(writer_);
+        EXPECT_EQ(value_of(name_, one), "3");
+        EXPECT_EQ(value_of(name_, other), no_value);
+    }
 }
 
 TEST(WriterClock, expired_chunk_that_is_still_stored_can_be_superseded) {
