@@ -371,6 +371,9 @@ std::pair<std::string, std::string> keys_of_one_hash(speculo_area *writer, bool 
 TEST_F(WriterTest, keys_of_one_hash_wait_together) {
     for (bool same_size : {true, false}) {
         auto [one, other] = keys_of_one_hash(writer_, same_size);
+        put_key(writer_, other, "0");
+        EXPECT_EQ(remove_key(writer_, one), -ENOENT);
+        EXPECT_EQ(speculo_rollback(writer_), 0);
         commit_key(writer_, one, "1");
         put_key(writer_, other, "2");
         EXPECT_EQ(remove_key(writer_, one), 0) << "it is not the one that waits";
