@@ -47,6 +47,7 @@ void count_out(Writer &writer, uint32_t place) {
         length = frame.length;
         alignment = frame.alignment;
     }
+    if (length > writer.committed - place) { return; } // damaged: it is not to spoil what is counted
     writer.dead += length;
     writer.lasting.take(length, alignment, flags);
     copy_supersede(writer, place);
@@ -177,6 +178,7 @@ void count_in_all(Writer &writer, uint32_t first_word) {
     }
 }
 
+// A frame's word goes to where it belongs before its key is looked at: a later one may supersede it, in the word where it waited.
 [[gnu::noinline]] void commit_plain(Writer &writer) {
     const SegmentMap &map = writer.current->map;
     uint32_t first_word = 0;

@@ -85,7 +85,7 @@ template <class Source> int newest_id(const Source &source, uint32_t end, uint64
 bool is_stale_and_read(const Reader &reader);
 
 // The time by which expiry is judged. 0, which hides nothing, if the clock of the host is not known.
-uint64_t reader_first_now(Reader &reader);
+uint64_t reader_first_now(Reader &reader); // the same, while that is not settled yet
 inline uint64_t reader_now(Reader &reader) {
     return reader.clock.known && !reader.was_rebooted ? clock_now(reader.clock) : reader_first_now(reader);
 }

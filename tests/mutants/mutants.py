@@ -336,6 +336,7 @@ MUTANTS = [
            'writer.tail = uint32_t(frame.place + frame_length(frame.shape.payload, size));', '', 'records writer'),
     Mutant('plain-chunk-grows', 'src/writer.cpp', 'if (size > frame.size()) { return -EINVAL; }', '', 'records writer'),
     Mutant('what-waits-may-reach-beyond-the-tail', 'src/writer.hpp', '__builtin_expect(frame.length > most, 0)', 'false', 'records'),
+    Mutant('damaged-version-is-counted-out', 'src/commit.cpp', 'if (length > writer.committed - place) { return; }', '', 'records'),
     Mutant('records-and-plain-chunks-at-once', 'src/writer.cpp', ' && writer.pending_count == 0;\n}\n\n// Lays', ';\n}\n\n// Lays', 'records commit'),
     Mutant('ids-run-out-unnoticed', 'src/writer.cpp', ' || writer.next_id > max_id - UINT32_MAX;', ';', 'writer'),
 

@@ -202,6 +202,17 @@ TEST_F(Records, the_first_of_a_plain_batch_may_be_superseded_in_it) {
     EXPECT_EQ(speculo_area_check(name_.c_str(), nullptr, nullptr), 0);
 }
 
+TEST_F(Records, a_damaged_version_does_not_spoil_what_is_counted) {
+    commit_key(writer_, "k", "1");
+    SegmentProbe segment = current_segment(name_);
+    core::Writer &writer = inside(writer_);
+    uint64_t dead = writer.dead, places = writer.lasting.places;
+    core::put(segment.frame_of(writer.next_id - 1).commit, 0x7fffffffu);
+    commit_key(writer_, "k", "2");
+    EXPECT_EQ(writer.dead, dead);
+    EXPECT_EQ(writer.lasting.places, places + 3) << "the new one's, and those of the old one";
+}
+
 // A caller that writes beyond a payload spoils the header behind it. Readers are told that the frame is damaged, but no word beyond what
 // waits is stored to.
 TEST(RecordsOverrun, a_payload_that_is_overrun_spoils_what_waits_and_nothing_else) {
