@@ -38,11 +38,12 @@ struct Lasting {
         keys += (flags & frame_key) != 0;
         expires |= (flags & frame_expiry) != 0;
     }
-    // It is superseded.
+    // It is superseded. In a damaged segment more may be than has been counted.
     void take(uint64_t length, uint32_t alignment, uint32_t flags) {
         if (!lasts(flags)) { return; }
-        places -= most_places(length, alignment);
-        keys -= (flags & frame_key) != 0;
+        uint64_t most = most_places(length, alignment);
+        places -= most < places ? most : places;
+        keys -= (flags & frame_key) != 0 && keys != 0;
         if (--chunks == 0) { *this = Lasting{}; }
     }
 

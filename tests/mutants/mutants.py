@@ -318,6 +318,8 @@ MUTANTS = [
     # ---- plain chunks, which have no records ----
     Mutant('word-to-come-stays-where-the-successor-is', 'src/commit.cpp',
            'put(header.successor, 0u);\n    writer.lasting', 'writer.lasting', 'commit records'),
+    Mutant('counted-places-wrap-around', 'src/compact.hpp', 'places -= most < places ? most : places;', 'places -= most;', 'records'),
+    Mutant('counted-keys-wrap-around', 'src/compact.hpp', ' && keys != 0;', ';', 'records'),
     Mutant('word-to-come-of-a-batch-stays', 'src/commit.cpp',
            'put(map.frame(place).successor, 0u);\n        store_word(', 'store_word(', 'commit records'),
     Mutant('chunk-is-alone-whatever-was-before', 'src/commit.cpp', 'if (writer.last_plain != place || ', 'if (', 'commit records cursor'),

@@ -213,6 +213,28 @@ TEST_F(Records, a_damaged_version_does_not_spoil_what_is_counted) {
     EXPECT_EQ(writer.lasting.places, places + 3) << "the new one's, and those of the old one";
 }
 
+// Counts that wrapped around would ask for a key table without an end.
+TEST_F(Records, what_is_superseded_again_in_a_damaged_segment_does_not_spoil_what_is_counted) {
+    uint64_t id = commit_key(writer_, "k", std::string(1000, 'k'));
+    for (int i = 0; i < 20; ++i) { commit_chunk(writer_, "lasts"); }
+    SegmentProbe segment = current_segment(name_);
+    const core::Lasting &lasting = inside(writer_).lasting;
+    for (int i = 0; i < 5; ++i) {
+        core::Lasting before = lasting;
+        core::put(segment.frame_of(id).successor, 0u);
+        ASSERT_EQ(speculo_chunk_obsolete(writer_, id), 0);
+        commit(writer_);
+        EXPECT_EQ(lasting.chunks, before.chunks - 1);
+        EXPECT_EQ(lasting.keys, before.keys ? before.keys - 1 : 0);
+        EXPECT_LE(lasting.places, before.places);
+    }
+    ASSERT_EQ(lasting.keys, 0u);
+    ASSERT_EQ(speculo_area_compact(writer_), 0);
+    EXPECT_EQ(value_of(name_, "old"), "value");
+    commit_key(writer_, "k", "2");
+    EXPECT_EQ(value_of(name_, "k"), "2");
+}
+
 // A caller that writes beyond a payload spoils the header behind it. Readers are told that the frame is damaged, but no word beyond what
 // waits is stored to.
 TEST(RecordsOverrun, a_payload_that_is_overrun_spoils_what_waits_and_nothing_else) {
