@@ -35,18 +35,18 @@ template <size_t count> bool is_zero(const uint64_t (&words)[count]) {
     return all == 0;
 }
 
-bool is_foreign(const speculo_area *area) { return area->forks != core::fork_count(); }
+bool is_foreign(const speculo_area *area) { return !area->is_own(); }
 
 int check_writer(const speculo_area *area) {
     if (!area) { return -EINVAL; }
-    if (is_foreign(area)) { return -ECHILD; }
-    return area->role == Role::writer ? 0 : -EROFS;
+    if (area->is_own(Role::writer)) { return 0; }
+    return is_foreign(area) ? -ECHILD : -EROFS;
 }
 
 int check_reader(const speculo_area *area) {
     if (!area) { return -EINVAL; }
-    if (is_foreign(area)) { return -ECHILD; }
-    return area->role == Role::reader ? 0 : -EINVAL;
+    if (area->is_own(Role::reader)) { return 0; }
+    return is_foreign(area) ? -ECHILD : -EINVAL;
 }
 
 int check_cursor(const speculo_area *area) {
@@ -56,7 +56,7 @@ int check_cursor(const speculo_area *area) {
 
 int check_snapshot(const speculo_snapshot *snapshot) {
     if (!snapshot) { return -EINVAL; }
-    return core::snapshot_forks(*snapshot) == core::fork_count() ? 0 : -ECHILD;
+    return core::snapshot_is_own(*snapshot) ? 0 : -ECHILD;
 }
 
 bool is_key(const void *key, size_t key_size) { return key && key_size >= 1 && key_size <= core::max_key_size; }
@@ -214,8 +214,7 @@ int speculo_key_remove(speculo_area *area, const void *key, size_t key_size) noe
 
 int speculo_commit(speculo_area *area) noexcept {
     if (int error = check_writer(area); error < 0) { return error; }
-    core::writer_commit(writer_of(area));
-    return 0;
+    return core::writer_commit(writer_of(area));
 }
 
 int speculo_rollback(speculo_area *area) noexcept {

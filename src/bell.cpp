@@ -96,10 +96,12 @@ bool is_public(const Area &area) {
 int ringer_open(Area &area, Ringer &ringer) {
     ringer.bell = Bell{};
     if (int error = bell_make(area, ringer.bell); error < 0) { return error; }
-    ringer.sleepers_pay = os::operations.barrier_join() == 0;
-    ringer.is_public = is_public(area);
+    bool sleepers_pay = os::operations.barrier_join() == 0;
+    ringer.duties = 0;
+    ringer.set(duty_fence, !sleepers_pay);
+    ringer.set(duty_public, is_public(area));
     uint32_t marks = observe_mark(area.control->marks) & ~uint32_t(mark_barrier);
-    publish_mark(area.control->marks, ringer.sleepers_pay ? marks | mark_barrier : marks);
+    publish_mark(area.control->marks, sleepers_pay ? marks | mark_barrier : marks);
     full_fence(); // a sleeper that has set its flag and did not see the mark is seen by the commits to come
     return 0;
 }
@@ -107,6 +109,7 @@ int ringer_open(Area &area, Ringer &ringer) {
 void ringer_close(Ringer &ringer) { bell_close(ringer.bell); }
 
 void ring(const Area &area, Ringer &ringer) {
+    fence_before_flags(!(ringer.duties & duty_fence));
     BellPage &page = *ringer.bell.page;
     if (is_flag_set(page.sleepers)) {
         clear_flag(page.sleepers);
@@ -116,7 +119,7 @@ void ring(const Area &area, Ringer &ringer) {
         clear_flag(page.watchers);
         os::operations.touch(ringer.bell.fd, bell_touch_offset);
     }
-    if (!ringer.is_public) { return; }
+    if (!(ringer.duties & duty_public)) { return; }
     uint64_t now = os::operations.clock_fine();
     if (now - ringer.public_ring < public_interval_ns) { return; }
     ringer.public_ring = now;

@@ -28,12 +28,19 @@ void bell_close(Bell &bell);
 // Whether the object lost its name: somebody removed it, and the next writer makes another.
 bool bell_is_stale(const Bell &bell);
 
+// What a commit has to do besides looking whether somebody asked for it.
+enum RingDuties : uint32_t {
+    duty_fence = 1 << 0,  // the fence of O12: the sleepers do not pay for it
+    duty_public = 1 << 1, // readers of other uids may sleep
+};
+
 // The writer's side.
 struct Ringer {
     Bell bell;
-    bool sleepers_pay;    // for the fence of O12
-    bool is_public;       // readers of other uids may sleep
+    uint32_t duties;      // RingDuties
     uint64_t public_ring; // when they were woken last, on the fine clock
+
+    void set(uint32_t duty, bool has_it) { duties = has_it ? duties | duty : duties & ~duty; }
 };
 
 // Whether others than the owner may read the area.
@@ -42,19 +49,19 @@ bool is_public(const Area &area);
 int ringer_open(Area &area, Ringer &ringer);
 void ringer_close(Ringer &ringer);
 
-// Wakes those who asked for it, and foreign readers if it is time.
+// After a publication: wakes those who asked for it, and foreign readers if it is time.
 void ring(const Area &area, Ringer &ringer);
 // Wakes everybody: the writer comes or goes.
 void ring_all(const Area &area, Ringer &ringer);
 // Wakes everybody: the area is going to be removed. Under the writer's lock.
 void ring_removed(const Place &place, ControlPage &control, uint32_t owner);
 
-// After a publication.
-inline void ring_if_asked(const Area &area, Ringer &ringer) {
-    fence_before_flags(ringer.sleepers_pay);
+// Whether there is a reason to.
+inline bool is_ring_due(const Ringer &ringer) {
+    if (__builtin_expect(ringer.duties != 0, 0)) { return true; }
+    fence_before_flags(true);
     const BellPage &page = *ringer.bell.page;
-    bool is_asked = is_flag_set(page.sleepers) || is_flag_set(page.watchers) || ringer.is_public;
-    if (__builtin_expect(is_asked, 0)) { ring(area, ringer); }
+    return __builtin_expect(is_either_flag_set(page.sleepers, page.watchers), 0);
 }
 
 } // namespace speculo::core

@@ -140,16 +140,21 @@ void commit_padding(Writer &writer, uint32_t place, uint32_t places, uint32_t &f
     index_note(map, writer.index, place, places);
 }
 
-inline void publish(Writer &writer, uint32_t first, uint32_t end, uint32_t word) {
-    const SegmentMap &map = writer.current->map;
+// Apart from the short way, so that this does without its registers.
+[[gnu::noinline]] int ring_for(Writer &writer) {
+    ring(writer.area, writer.ringer);
+    return 0;
+}
+
+inline int publish(Writer &writer, const SegmentMap &map, uint32_t first, uint32_t end, uint32_t word) {
     writer.committed = end;
     writer.first_id = writer.next_id;
     publish_commit(map.frame(first).commit, word);
     publish_hint(map.header().hint, end);
-    ring_if_asked(writer.area, writer.ringer);
+    return is_ring_due(writer.ringer) ? ring_for(writer) : 0;
 }
 
-[[gnu::noinline]] void commit_records(Writer &writer) {
+[[gnu::noinline]] int commit_records(Writer &writer) {
     for (size_t i = 0; i < writer.pending_count; ++i) {
         if (writer.pending[i].has_frame()) { bring_over(writer.current->map, writer.pending[i]); }
     }
@@ -163,8 +168,10 @@ inline void publish(Writer &writer, uint32_t first, uint32_t end, uint32_t word)
         count_in(writer, pending.place, pending.length, pending.alignment, pending.flags);
         commit_padding(writer, uint32_t(pending.place + pending.length), pending.pad_after, first_word);
     }
-    publish(writer, writer.committed, writer.tail, first_word);
+    publish(writer, writer.current->map, writer.committed, writer.tail, first_word);
     pending_clear(writer);
+    open_short_ways(writer);
+    return 0;
 }
 
 // Counts the frames in when all keys are entered: a later one may have superseded an earlier one. All but the first have their words.
@@ -179,7 +186,7 @@ void count_in_all(Writer &writer, uint32_t first_word) {
 }
 
 // A frame's word goes to where it belongs before its key is looked at: a later one may supersede it, in the word where it waited.
-[[gnu::noinline]] void commit_plain(Writer &writer) {
+[[gnu::noinline]] int commit_plain(Writer &writer) {
     const SegmentMap &map = writer.current->map;
     uint32_t first_word = 0;
     bool may_end_each_other = writer.pending_keys > 1;
@@ -193,8 +200,12 @@ void count_in_all(Writer &writer, uint32_t first_word) {
     }
     if (may_end_each_other) { count_in_all(writer, first_word); }
     writer.pending_keys = writer.pending_slots = 0;
-    publish(writer, writer.committed, writer.tail, first_word);
+    publish(writer, map, writer.committed, writer.tail, first_word);
+    writer.easy_commit_end = writer.index.named;
+    return 0;
 }
+
+int commit_with_ado(Writer &writer) { return writer.pending_count != 0 ? commit_records(writer) : commit_plain(writer); }
 
 } // namespace
 
@@ -216,20 +227,18 @@ void lay_frame(const SegmentMap &map, const Pending &pending, const void *key, u
     if (pending.has_long_size) { put_field(bytes, shape.size, pending.size); }
 }
 
-void writer_commit(Writer &writer) {
+int writer_commit(Writer &writer) {
     uint32_t place = writer.committed, end = writer.tail;
-    if (place == end) { return; }
-    const SegmentMap &map = writer.current->map;
+    if (place == end) { return 0; }
+    const SegmentMap map = writer.current->map; // a copy: the stores below change nothing in it
     put(map.frame(end).commit, 0u);
-    if (writer.pending_count != 0) { return commit_records(writer); }
     // The usual case, which has to be fast: one chunk without a key, in a page whose index entry is there.
+    if (__builtin_expect(writer.last_plain != place || end > writer.easy_commit_end, 0)) { return commit_with_ado(writer); }
     FrameHeader &header = map.frame(place);
-    uint32_t word = peek(header.successor);
-    uint32_t flags = frame_flags(peek(header.id_flags));
-    if (writer.last_plain != place || flags & frame_key || end > writer.index.named) { return commit_plain(writer); }
+    uint32_t word = peek(header.successor), flags = frame_flags(peek(header.id_flags));
     put(header.successor, 0u);
-    writer.lasting.add(place, end - place, 0, flags);
-    publish(writer, place, end, word);
+    writer.lasting.add(place, end - place, 0, flags & ~uint32_t(frame_key));
+    return publish(writer, map, place, end, word);
 }
 
 } // namespace speculo::core

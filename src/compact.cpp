@@ -96,7 +96,9 @@ void switch_over(Writer &writer) {
     WriterSegment &old = *writer.current;
     publish_segment(writer, copy, old.generation + 1);
     publish_end(old.map, writer.committed, copy.segment->generation, copy.segment->slot, copy.segment->incarnation);
-    if (is_lossless(writer.area)) { ring_if_asked(writer.area, writer.ringer); } // whoever sleeps there is to leave
+    if (is_lossless(writer.area) && is_ring_due(writer.ringer)) {
+        ring(writer.area, writer.ringer);
+    } // whoever sleeps there is to leave
     old.has_pending = writer.is_spread = writer.pending_count > 0;
     writer.current = copy.segment;
     writer.copy = Copy{};
@@ -211,7 +213,7 @@ int compact(Writer &writer, const Room &request) {
 void compact_plan(Writer &writer) {
     uint64_t end = writer.current->map.geometry.chunk_end;
     writer.share_place = end - (end - writer.committed) / 4;
-    writer.easy_end = 0;
+    close_short_ways(writer);
 }
 
 void compact_ahead(Writer &writer, const Room &request, uint64_t end) {

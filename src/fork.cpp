@@ -5,12 +5,11 @@
 
 namespace speculo::core {
 
-ForkCount forks;
-
 namespace {
 
 pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 LockDescriptor *descriptors; // guarded by the mutex
+OwnMark *marks;              // guarded by the mutex
 bool watching;               // guarded by the mutex
 
 void before_fork() { pthread_mutex_lock(&mutex); }
@@ -23,17 +22,25 @@ void after_fork_in_child() {
         d->link = nullptr;
     }
     descriptors = nullptr;
-    forks.add();
+    for (OwnMark *mark = marks; mark; mark = mark->next) {
+        mark->value = 0;
+        mark->link = nullptr;
+    }
+    marks = nullptr;
     pthread_mutex_unlock(&mutex);
 }
 
-// Under the mutex.
-void enlist(LockDescriptor &descriptor, int fd) {
-    descriptor.fd = fd;
-    descriptor.next = descriptors;
-    descriptor.link = &descriptors;
-    if (descriptors) { descriptors->link = &descriptor.next; }
-    descriptors = &descriptor;
+// Both under the mutex.
+template <class Item> void enlist(Item *&list, Item &item) {
+    item.next = list;
+    item.link = &list;
+    if (list) { list->link = &item.next; }
+    list = &item;
+}
+template <class Item> void delist(Item &item) {
+    *item.link = item.next;
+    if (item.next) { item.next->link = item.link; }
+    item.link = nullptr;
 }
 
 } // namespace
@@ -50,24 +57,34 @@ int lock_descriptor_open(LockDescriptor &descriptor, int directory, const char *
     ForkGuard guard;
     int fd = os::operations.open(directory, name, access);
     if (fd < 0) { return fd; }
-    enlist(descriptor, fd);
+    descriptor.fd = fd;
+    enlist(descriptors, descriptor);
     return 0;
 }
 
 void lock_descriptor_adopt(LockDescriptor &descriptor, int fd) {
     ForkGuard guard;
-    enlist(descriptor, fd);
+    descriptor.fd = fd;
+    enlist(descriptors, descriptor);
 }
 
 void lock_descriptor_close(LockDescriptor &descriptor) {
     ForkGuard guard;
     if (descriptor.fd < 0) { return; }
-    *descriptor.link = descriptor.next;
-    if (descriptor.next) { descriptor.next->link = descriptor.link; }
+    delist(descriptor);
     constexpr uint64_t all = 0;
     os::operations.lock(descriptor.fd, os::Lock::none, 0, all);
     os::operations.close(descriptor.fd);
     descriptor.fd = -1;
+}
+
+void own_mark_set(OwnMark &mark, uint32_t value, const ForkGuard &) {
+    mark.value = value;
+    enlist(marks, mark);
+}
+
+void own_mark_end(OwnMark &mark, const ForkGuard &) {
+    if (mark.link) { delist(mark); }
 }
 
 ForkGuard::ForkGuard() { pthread_mutex_lock(&mutex); }

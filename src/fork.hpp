@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // What a fork must not inherit: the child closes every descriptor that carries a lock, so that the parent's death frees its role
-// and its pins, and knows that its handles are no longer its own. It may close them, whatever another thread was doing with them when
+// and its pins, and finds that its handles are no longer its own. It may close them, whatever another thread was doing with them when
 // it was forked: so what is given back is out of its handle's reach before.
 #pragma once
 
 #include <cstdint>
 
 #include "os.hpp"
-#include "sync.hpp"
 
 namespace speculo::core {
 
@@ -21,9 +20,12 @@ struct LockDescriptor {
 // Registers the handlers, once in a process.
 int fork_watch();
 
-// How many forks lie between the first process and this one. A handle that remembers another number is the parent's.
-extern ForkCount forks [[gnu::visibility("hidden")]];
-inline uint32_t fork_count() { return forks.get(); }
+// What says that a handle is this process's own: not 0, but for a child it becomes 0 before any of its code runs.
+struct OwnMark {
+    uint32_t value = 0;
+    OwnMark *next = nullptr;
+    OwnMark **link = nullptr; // null: not listed
+};
 
 // Opens an existing file for its locks, so that no fork can fall in between. 0 or a negative errno.
 int lock_descriptor_open(LockDescriptor &descriptor, int directory, const char *name, os::Access access);
@@ -42,5 +44,8 @@ public:
     ForkGuard(const ForkGuard &) = delete;
     ForkGuard &operator=(const ForkGuard &) = delete;
 };
+
+void own_mark_set(OwnMark &mark, uint32_t value, const ForkGuard &);
+void own_mark_end(OwnMark &mark, const ForkGuard &);
 
 } // namespace speculo::core

@@ -20,7 +20,6 @@ speculo_area *handle_begin(const char *name, Role role, size_t size, int &ret_er
         return nullptr;
     }
     handle->role = role;
-    handle->forks = fork_count();
     handle->number = handle_numbers.next();
     handle->area.control_fd.fd = -1;
     ret_error = place_open(name, handle->area.place);
@@ -28,12 +27,14 @@ speculo_area *handle_begin(const char *name, Role role, size_t size, int &ret_er
         os::operations.release(handle);
         return nullptr;
     }
+    own_mark_set(handle->own, uint32_t(role), ForkGuard());
     return handle;
 }
 
 void handle_end(speculo_area *handle) {
     control_close(handle->area);
     place_close(handle->area.place);
+    own_mark_end(handle->own, ForkGuard());
     os::operations.release(handle);
 }
 

@@ -4,15 +4,19 @@
 
 #include "clock.hpp"
 #include "control.hpp"
+#include "fork.hpp"
 
-enum class Role : uint32_t { reader, writer };
+enum class Role : uint32_t { reader = 1, writer };
 
 struct speculo_area {
+    speculo::core::OwnMark own; // the role, in the process that opened it
     Role role;
-    uint32_t forks;  // fork_count() of the process that opened it
     uint64_t number; // no two handles of a process have the same
     speculo::core::Area area;
     speculo::core::Clock clock;
+
+    bool is_own() const { return own.value != 0; }
+    bool is_own(Role as) const { return own.value == uint32_t(as); }
 };
 
 namespace speculo::core {

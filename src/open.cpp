@@ -97,7 +97,7 @@ int change_mode(Writer &writer, uint32_t mode) {
         if (segment && error == 0) { error = os::operations.set_mode(segment->file.fd, mode | 0600); }
     }
     if (error == 0) { error = os::operations.set_mode(writer.ringer.bell.fd, mode | 0600); }
-    writer.ringer.is_public = is_public(writer.area);
+    writer.ringer.set(duty_public, is_public(writer.area));
     return error;
 }
 
@@ -386,7 +386,7 @@ int writer_open(const char *name, uint32_t flags, const speculo_area_options &op
 }
 
 void writer_close(Writer *writer) {
-    bool is_own = fork_count() == writer->forks;
+    bool is_own = writer->is_own();
     if (!is_own) { disown_mappings(*writer); }
     if (is_own && writer->current) {
         writer_rollback(*writer);

@@ -72,7 +72,7 @@ int reader_open(const char *name, uint32_t flags, const speculo_area_options &op
 }
 
 void reader_close(Reader *reader) {
-    bool is_own = fork_count() == reader->forks;
+    bool is_own = reader->is_own();
     if (reader->area.copier) { reader->area.copier->begin(); }
     snapshots_orphan(*reader);
     cursor_end(*reader);

@@ -165,6 +165,6 @@ void snapshot_close(speculo_snapshot *snapshot);
 void snapshots_orphan(Reader &reader);
 // The segment of an open snapshot of this handle; null if there is none of that number.
 Attachment *snapshot_segment(const Reader &reader, uint64_t number);
-uint32_t snapshot_forks(const speculo_snapshot &snapshot);
+bool snapshot_is_own(const speculo_snapshot &snapshot);
 
 } // namespace speculo::core

@@ -13,7 +13,7 @@ struct speculo_snapshot {
     uint32_t end;
     uint32_t place;
     uint64_t now; // expiry is judged at this time
-    uint32_t forks;
+    speculo::core::OwnMark own;
     uint64_t seed;   // of key hashes
     uint64_t handle; // number of the handle it came from
     uint64_t number; // among that handle's views
@@ -110,6 +110,7 @@ void destroy(speculo_snapshot *snapshot) {
 
 void enlist(Reader &reader, speculo_snapshot &snapshot) {
     ForkGuard guard;
+    own_mark_set(snapshot.own, 1, guard);
     snapshot.next = reader.snapshots;
     snapshot.link = &reader.snapshots;
     if (reader.snapshots) { reader.snapshots->link = &snapshot.next; }
@@ -118,6 +119,7 @@ void enlist(Reader &reader, speculo_snapshot &snapshot) {
 
 void delist(speculo_snapshot &snapshot) {
     ForkGuard guard;
+    own_mark_end(snapshot.own, guard);
     if (!snapshot.link) { return; }
     *snapshot.link = snapshot.next;
     if (snapshot.next) { snapshot.next->link = snapshot.link; }
@@ -135,7 +137,6 @@ int snapshot_open(Reader &reader, speculo_snapshot **ret_snapshot) {
     snapshot->map = snapshot->segment->map;
     snapshot->place = first_place;
     snapshot->now = reader_now(reader);
-    snapshot->forks = reader.forks;
     snapshot->seed = peek(reader.area.control->area_id[0]);
     snapshot->handle = reader.number;
     snapshot->number = snapshot_numbers.next();
@@ -175,6 +176,6 @@ Attachment *snapshot_segment(const Reader &reader, uint64_t number) {
     return nullptr;
 }
 
-uint32_t snapshot_forks(const speculo_snapshot &snapshot) { return snapshot.forks; }
+bool snapshot_is_own(const speculo_snapshot &snapshot) { return snapshot.own.value != 0; }
 
 } // namespace speculo::core

@@ -100,6 +100,9 @@ template <class Word> uint32_t observe_mark(const Word &word) { return word.word
 // Forbids: bump; reader loads the new word and sets the flag; clear; the reader sleeps, and the next commit sees no flag.
 
 template <class Word> bool is_flag_set(const Word &word) { return word.word.load(std::memory_order_relaxed) != 0; }
+template <class Word> bool is_either_flag_set(const Word &a, const Word &b) {
+    return (a.word.load(std::memory_order_relaxed) | b.word.load(std::memory_order_relaxed)) != 0;
+}
 template <class Word> void announce_sleep(Word &word) { word.word.store(1, std::memory_order_relaxed); }
 template <class Word> void clear_flag(Word &word) { word.word.store(0, std::memory_order_relaxed); }
 template <class Word> uint32_t load_bell_word(const Word &word) { return word.word.load(std::memory_order_acquire); }
@@ -210,16 +213,6 @@ public:
 
 private:
     std::atomic<uint64_t> last_;
-};
-
-// Set by the child after fork, before any other code of it runs; there is nobody to order with.
-class ForkCount {
-public:
-    uint32_t get() const { return count_.load(std::memory_order_relaxed); }
-    void add() { count_.store(get() + 1, std::memory_order_relaxed); }
-
-private:
-    std::atomic<uint32_t> count_;
 };
 
 } // namespace speculo::core

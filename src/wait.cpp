@@ -354,7 +354,7 @@ static void tell_by_copies(const Reader &reader) {
 }
 
 void tell_writer_of_room(Reader &reader) {
-    if (fork_count() != reader.forks) { return; } // a forked child leaves nothing, and has no bell
+    if (!reader.is_own()) { return; } // a forked child leaves nothing, and has no bell
     if (!is_lossless(reader.area)) { return; }
     find_bell(reader);
     const Bell &bell = reader.waiting.bell;
@@ -376,7 +376,7 @@ int writer_wait(Writer &writer, int64_t timeout_ns) {
         announce_sleep(page.writer_waits);
         full_fence();
         bool has_room = compact_has_room(writer);
-        uint64_t ns = deadline.left(writer.ringer.is_public ? unheard_slice_ns : slice_ns);
+        uint64_t ns = deadline.left(writer.ringer.duties & duty_public ? unheard_slice_ns : slice_ns);
         int error = has_room || ns == 0 ? 0 : os::operations.sleep_on(address_of(page.room), seen, ns);
         clear_flag(page.writer_waits);
         if (has_room || compact_has_room(writer)) { return 1; }

@@ -41,6 +41,7 @@ bool is_all_plain(const Writer &writer) { return has_pending(writer) && writer.p
 int record_plain(Writer &writer) {
     if (!is_all_plain(writer)) { return 0; }
     if (int error = reserve_records(writer, size_t(writer.next_id - writer.first_id)); error < 0) { return error; }
+    close_short_ways(writer);
     const SegmentMap &map = writer.current->map;
     for (uint32_t place = writer.committed; place < writer.tail;) {
         PlainFrame frame = waiting_frame(writer, place);
@@ -147,12 +148,7 @@ int make_room(Writer &writer, const Request &request) {
         writer.retry_place = uint64_t(writer.tail) + writer.current->map.geometry.chunk_end / 16;
         compact_early(writer, room_for(request));
     }
-    int error = find_room(writer, request);
-    bool is_watched = peek(writer.area.control->compact_percent) != 0;
-    uint64_t end = writer.current->soft_end();
-    bool is_odd = is_watched || writer.next_id > max_id - UINT32_MAX; // a segment has no more chunks than that
-    writer.easy_end = is_odd ? 0 : writer.share_place < end ? writer.share_place : end;
-    return error;
+    return find_room(writer, request);
 }
 
 // Lays the frame at the tail and notes it for the commit.
@@ -168,6 +164,7 @@ Pending &append(Writer &writer, Request &request) {
         ++writer.pending_keys;
         ++writer.pending_slots;
     }
+    close_short_ways(writer);
     writer.pending[writer.pending_count] = pending;
     return writer.pending[writer.pending_count++];
 }
@@ -255,23 +252,21 @@ int append_marker(Writer &writer) {
 
 // ---- plain chunks ----
 
-// Whether one of that many places fits at the tail without ado.
-bool is_easy(const Writer &writer, uint64_t size, uint64_t length) {
-    return size < default_capacity && writer.tail + length <= writer.easy_end && writer.pending_count == 0;
-}
+// Whether one that would end there fits without ado.
+bool is_easy(const Writer &writer, uint64_t size, uint64_t end) { return size < default_capacity && end <= writer.easy_end; }
 
-// Lays the header at the tail. Returns the frame.
-inline std::byte *append_plain(Writer &writer, uint64_t size, uint64_t length, uint32_t flags, uint64_t *ret_id) {
+// Lays the header at the tail. `flags`: as the id has them. Returns the frame.
+inline std::byte *append_plain(Writer &writer, uint64_t size, uint64_t end, uint64_t flags, uint64_t *ret_id) {
     uint32_t place = writer.tail;
     uint64_t id = writer.next_id;
-    std::byte *bytes = writer.current->map.bytes(place);
-    writer.tail = uint32_t(place + length);
-    writer.next_id = id + 1;
     writer.last_plain = place;
+    writer.tail = uint32_t(end);
+    writer.next_id = id + 1;
     if (ret_id) { *ret_id = id; }
+    std::byte *bytes = writer.current->map.bytes(place);
     auto &header = *shared_at<FrameHeader>(bytes);
     put(header.successor, commit_word(size));
-    put(header.id_flags, pack_id(id, flags));
+    put(header.id_flags, id | flags);
     return bytes;
 }
 
@@ -283,9 +278,9 @@ int shrink_plain(Writer &writer, uint64_t size) {
     return 0;
 }
 
-constexpr uint32_t transient_flag(uint32_t chunk_flags) {
-    static_assert(frame_transient == SPECULO_CHUNK_TRANSIENT << 3);
-    return (chunk_flags & SPECULO_CHUNK_TRANSIENT) << 3;
+constexpr uint64_t transient_flag(uint32_t chunk_flags) {
+    static_assert(pack_id(0, frame_transient) == uint64_t(SPECULO_CHUNK_TRANSIENT) << 59);
+    return uint64_t(chunk_flags) << 59;
 }
 
 [[gnu::noinline]] int alloc_bare_with_ado(Writer &writer, uint64_t size, uint32_t flags, void **ret_data, uint64_t *ret_id) {
@@ -297,11 +292,9 @@ constexpr uint32_t transient_flag(uint32_t chunk_flags) {
 } // namespace
 
 int writer_alloc_bare(Writer &writer, uint64_t size, uint32_t flags, void **ret_data, uint64_t *ret_id) {
-    uint64_t length = frame_length(sizeof(FrameHeader), size);
-    if (__builtin_expect(!is_easy(writer, size, length), 0)) {
-        return alloc_bare_with_ado(writer, size, flags, ret_data, ret_id);
-    }
-    *ret_data = append_plain(writer, size, length, transient_flag(flags), ret_id) + sizeof(FrameHeader);
+    uint64_t end = writer.tail + frame_length(sizeof(FrameHeader), size);
+    if (__builtin_expect(!is_easy(writer, size, end), 0)) { return alloc_bare_with_ado(writer, size, flags, ret_data, ret_id); }
+    *ret_data = append_plain(writer, size, end, transient_flag(flags), ret_id) + sizeof(FrameHeader);
     return 0;
 }
 
@@ -309,12 +302,12 @@ int writer_alloc_plain(Writer &writer, uint64_t size, const speculo_chunk_option
     uint32_t fields = (options.ttl_ns ? uint32_t(frame_expiry) : 0) | (options.tag ? uint32_t(frame_tag) : 0) |
                       (options.key ? uint32_t(frame_key) : 0);
     FrameShape shape = frame_shape(fields, uint32_t(options.key_size), false);
-    uint64_t length = frame_length(shape.payload, size);
-    bool is_common = is_easy(writer, size, length) && (options.key == nullptr || has_free_slot(writer)) &&
+    uint64_t end = writer.tail + frame_length(shape.payload, size);
+    bool is_common = is_easy(writer, size, end) && (options.key == nullptr || has_free_slot(writer)) &&
                      (options.ttl_ns == 0 || writer.clock.known);
     uint64_t expires = is_common && options.ttl_ns != 0 ? clock_deadline(writer.clock, options.ttl_ns) : 0;
     if (!is_common || (options.ttl_ns != 0 && expires == 0)) { return writer_alloc(writer, size, options, ret_data, ret_id); }
-    std::byte *bytes = append_plain(writer, size, length, fields | transient_flag(options.flags), ret_id);
+    std::byte *bytes = append_plain(writer, size, end, transient_flag(options.flags) | pack_id(0, fields), ret_id);
     if (expires != 0) { put_field(bytes, shape.expiry, expires); }
     if (options.tag != 0) { put_field(bytes, shape.tag, options.tag); }
     if (options.key) {
@@ -323,6 +316,7 @@ int writer_alloc_plain(Writer &writer, uint64_t size, const speculo_chunk_option
         copy_bytes(bytes + shape.key, options.key, options.key_size);
         ++writer.pending_keys;
         ++writer.pending_slots;
+        writer.easy_commit_end = 0;
     }
     *ret_data = bytes + shape.payload;
     return 0;
@@ -425,6 +419,15 @@ void writer_rollback(Writer &writer) {
     writer.tail = writer.committed;
     writer.next_id = writer.first_id;
     pending_clear(writer);
+    open_short_ways(writer);
+}
+
+void open_short_ways(Writer &writer) {
+    bool is_watched = peek(writer.area.control->compact_percent) != 0;
+    bool is_odd = is_watched || writer.next_id > max_id - UINT32_MAX; // a segment has no more chunks than that
+    uint64_t end = writer.current->soft_end();
+    writer.easy_end = is_odd ? 0 : writer.share_place < end ? writer.share_place : end;
+    writer.easy_commit_end = writer.index.named;
 }
 
 void pending_clear(Writer &writer) {

@@ -53,6 +53,7 @@ struct Writer : speculo_area {
     uint64_t first_id;        // that the next commit publishes
     uint64_t dead;            // places of committed frames that were superseded, removed or obsoleted
     uint64_t easy_end;        // a plain chunk may be allocated up to here without ado
+    uint32_t easy_commit_end; // and one without a key, if it is alone, committed
     uint64_t share_place;     // beyond it, an alloc does its share of the next compaction
     Lasting lasting;          // what that has to copy
     uint64_t carried;         // places that the last one has copied
@@ -103,7 +104,7 @@ void writer_rollback(Writer &writer);
 
 // ---- commit.cpp ----
 
-void writer_commit(Writer &writer);
+int writer_commit(Writer &writer); // 0, to be passed on
 
 // Whether anything waits: there is no record without a frame.
 inline bool has_pending(const Writer &writer) { return writer.tail != writer.committed; }
@@ -159,6 +160,10 @@ inline Key key_of(const Pending &pending) {
 
 // Lays the header and the fields of a pending frame, all but the link.
 void lay_frame(const SegmentMap &map, const Pending &pending, const void *key, uint32_t tag, uint64_t expires);
+
+// How far chunks go the short ways: anew when room was made, and when nothing waits any more; not at all while records are kept.
+void open_short_ways(Writer &writer);
+inline void close_short_ways(Writer &writer) { writer.easy_end = writer.easy_commit_end = 0; }
 
 // Forgets what was pending, and lets go of the segments that were kept for it.
 void pending_clear(Writer &writer);

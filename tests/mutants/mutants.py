@@ -97,7 +97,7 @@ MUTANTS = [
            'int writer_alloc(Writer &writer, uint64_t size, const speculo_chunk_options &options, void **ret_data, uint64_t *ret_id) {\n'
            '    if (writer.next_id > max_id + 1)', 'end writer'),
     Mutant('fast-path-ignores-the-end-of-the-segment', 'src/writer.cpp',
-           'writer.tail + length <= writer.easy_end &&', 'writer.tail + length <= writer.easy_end + 64 &&',
+           'end <= writer.easy_end; }', 'end <= writer.easy_end + 64; }',
            'writer compact room reserve'),
 
     # ---- compaction ----
@@ -262,15 +262,15 @@ MUTANTS = [
            'if (!os::has_range_locks) { return -EAGAIN; }', 'if (segment.generation) { return -EAGAIN; }', 'steady'),
     Mutant('removal-leaves-the-lock', 'src/open.cpp',
            'if (error == 0) { error = os::operations.unlink(place.directory, lock_name(place).text); }\n', '', 'open planted'),
-    Mutant('child-uses-its-parents-handle', 'src/fork.cpp', 'forks.add();', '', 'fork'),
+    Mutant('child-uses-its-parents-handle', 'src/fork.cpp', 'mark->value = 0;', '', 'fork'),
 
     # ---- an order that only a death in between shows ----
     Mutant('hint-is-ahead-of-the-commit', 'src/commit.cpp',
            'publish_commit(map.frame(first).commit, word);\n    publish_hint(map.header().hint, end);',
            'publish_hint(map.header().hint, end);\n    publish_commit(map.frame(first).commit, word);', 'step'),
     Mutant('superseding-comes-after-the-commit', 'src/commit.cpp',
-           'publish(writer, writer.committed, writer.tail, first_word);\n    pending_clear(writer);',
-           'uint32_t first = writer.committed;\n    publish(writer, first, writer.tail, first_word);\n'
+           'publish(writer, writer.current->map, writer.committed, writer.tail, first_word);\n    pending_clear(writer);',
+           'uint32_t first = writer.committed;\n    publish(writer, writer.current->map, first, writer.tail, first_word);\n'
            '    writer.committed = first;\n    store_words(writer);\n    writer.committed = writer.tail;\n    pending_clear(writer);',
            'death snapshots commit step'),
     Mutant('keys-are-entered-after-the-commit', 'src/commit.cpp',
@@ -322,9 +322,10 @@ MUTANTS = [
     Mutant('counted-keys-wrap-around', 'src/compact.hpp', ' && keys != 0;', ';', 'records'),
     Mutant('word-to-come-of-a-batch-stays', 'src/commit.cpp',
            'put(map.frame(place).successor, 0u);\n        store_word(', 'store_word(', 'commit records'),
-    Mutant('chunk-is-alone-whatever-was-before', 'src/commit.cpp', 'if (writer.last_plain != place || ', 'if (', 'commit records cursor'),
-    Mutant('single-keyed-chunk-goes-the-way-without-keys', 'src/commit.cpp', '|| flags & frame_key ||', '||', 'commit lookup records'),
-    Mutant('page-of-a-plain-chunk-is-not-noted', 'src/commit.cpp', ' || end > writer.index.named)', ')', 'index cursor commit'),
+    Mutant('chunk-is-alone-whatever-was-before', 'src/commit.cpp', 'writer.last_plain != place || ', '', 'commit records cursor'),
+    Mutant('single-keyed-chunk-goes-the-way-without-keys', 'src/writer.cpp',
+           '++writer.pending_slots;\n        writer.easy_commit_end = 0;', '++writer.pending_slots;', 'commit lookup records'),
+    Mutant('page-of-a-plain-chunk-is-not-noted', 'src/commit.cpp', ' || end > writer.easy_commit_end, 0', ', 0', 'index cursor commit'),
     Mutant('versions-in-a-plain-batch-all-last', 'src/commit.cpp', 'writer.pending_keys > 1;', 'false;', 'records'),
     Mutant('keys-that-wait-are-counted-for-ever', 'src/commit.cpp',
            'writer.pending_keys = writer.pending_slots = 0;\n    publish', 'publish', 'keytable compact records lookup'),
@@ -339,7 +340,11 @@ MUTANTS = [
     Mutant('plain-chunk-grows', 'src/writer.cpp', 'if (size > frame.size()) { return -EINVAL; }', '', 'records writer'),
     Mutant('what-waits-may-reach-beyond-the-tail', 'src/writer.hpp', '__builtin_expect(frame.length > most, 0)', 'false', 'records'),
     Mutant('damaged-version-is-counted-out', 'src/commit.cpp', 'if (length > writer.committed - place) { return; }', '', 'records'),
-    Mutant('records-and-plain-chunks-at-once', 'src/writer.cpp', ' && writer.pending_count == 0;\n}\n\n// Lays', ';\n}\n\n// Lays', 'records commit'),
+    Mutant('records-and-plain-chunks-at-once', 'src/writer.cpp', '    close_short_ways(writer);\n    writer.pending[', '    writer.pending[', 'records commit'),
+    Mutant('records-of-plain-chunks-and-others-at-once', 'src/writer.cpp',
+           '    close_short_ways(writer);\n    const SegmentMap', '    const SegmentMap', 'records commit'),
+    Mutant('short-ways-stay-open-in-another-segment', 'src/compact.cpp', 'close_short_ways(writer);\n}', '}', 'records commit compact'),
+    Mutant('foreign-readers-sleep-on', 'src/bell.hpp', 'if (__builtin_expect(ringer.duties != 0, 0)) { return true; }', '', 'bell wait sleepers'),
     Mutant('ids-run-out-unnoticed', 'src/writer.cpp', ' || writer.next_id > max_id - UINT32_MAX;', ';', 'writer'),
 
     Mutant('keys-that-wait-are-told-by-their-hash', 'src/writer.cpp', 'if (equal_bytes(bytes, key.bytes, key.size)) {', 'if (bytes) {', 'writer'),

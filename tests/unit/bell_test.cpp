@@ -49,7 +49,7 @@ TEST_F(BellTest, has_the_mode_of_the_area) {
     options.mode = 0644;
     writer_ = open_area(name_, SPECULO_OPEN_WRITE, &options);
     EXPECT_EQ(status().st_mode & 07777, 0644u);
-    EXPECT_TRUE(inside(writer_).ringer.is_public);
+    EXPECT_TRUE(inside(writer_).ringer.duties & core::duty_public);
 }
 
 TEST_F(BellTest, commit_with_nobody_asleep_calls_nothing) {

@@ -182,14 +182,30 @@ TEST_F(Fork, the_child_may_open_handles_of_its_own) {
     check_parent();
 }
 
-TEST_F(Fork, counts_the_forks_between) {
-    uint32_t here = core::fork_count();
-    EXPECT_EQ(run_in_child([=] {
-                  if (core::fork_count() != here + 1) { return 1; }
-                  return run_in_child([=] { return core::fork_count() == here + 2 ? 0 : 2; });
+// Each process has what it made itself; what was given back stays as it is.
+TEST_F(Fork, a_child_takes_away_the_marks_of_its_parent) {
+    core::OwnMark first, middle, last, ended;
+    core::own_mark_set(first, 1, core::ForkGuard());
+    core::own_mark_set(middle, 2, core::ForkGuard());
+    core::own_mark_set(ended, 3, core::ForkGuard());
+    core::own_mark_set(last, 4, core::ForkGuard());
+    core::own_mark_end(ended, core::ForkGuard());
+    EXPECT_EQ(run_in_child([&] {
+                  if (first.value || middle.value || last.value || ended.value != 3) { return 1; }
+                  core::own_mark_end(middle, core::ForkGuard()); // in any order, and once more than is needed
+                  core::own_mark_end(middle, core::ForkGuard());
+                  core::OwnMark own;
+                  core::own_mark_set(own, 5, core::ForkGuard());
+                  int status = run_in_child([&] { return own.value == 0 && last.value == 0 ? 0 : 2; });
+                  if (own.value != 5) { return 3; }
+                  core::own_mark_end(own, core::ForkGuard());
+                  core::own_mark_end(first, core::ForkGuard());
+                  core::own_mark_end(last, core::ForkGuard());
+                  return status;
               }),
               0);
-    EXPECT_EQ(core::fork_count(), here);
+    EXPECT_EQ(first.value + middle.value + last.value, 7u);
+    for (core::OwnMark *mark : {&middle, &first, &last}) { core::own_mark_end(*mark, core::ForkGuard()); }
 }
 
 TEST_F(Fork, handlers_are_registered_once) {

@@ -16,7 +16,7 @@ struct Bell {
     Word<uint32_t> commits[2];
     Futex futex;
 
-    // As ring_if_asked of src/bell.hpp and ring of src/bell.cpp.
+    // As is_ring_due of src/bell.hpp and ring of src/bell.cpp.
     void ring_if_asked(bool sleepers_pay) {
         fence_before_flags<CheckedFences>(sleepers_pay);
         if (!is_flag_set(sleepers)) { return; }
