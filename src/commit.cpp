@@ -34,23 +34,24 @@ uint32_t place_of(const Writer &writer, uint64_t id) {
 }
 
 // A committed chunk is superseded: there is less to carry over, and a copy that was made already is dead.
-void count_out(Writer &writer, uint32_t place) {
-    const SegmentMap &map = writer.current->map;
-    uint32_t commit = observe_commit(map.frame(place).commit), flags = frame_flags(peek(map.frame(place).id_flags));
-    uint64_t length;
-    uint32_t alignment = 0;
-    if (may_be_plain(flags, commit)) {
-        length = plain_frame(map, place, commit).length;
-    } else {
-        Frame frame;
-        if (commit == 0 || !read_frame(map, place, commit, frame)) { return; }
-        length = frame.length;
-        alignment = frame.alignment;
-    }
+inline void count_out(Writer &writer, uint32_t place, uint64_t length, uint32_t alignment, uint32_t flags) {
     if (length > writer.committed - place) { return; } // damaged: it is not to spoil what is counted
     writer.dead += length;
     writer.lasting.take(length, alignment, flags);
-    copy_supersede(writer, place);
+    if (writer.copy.segment) { copy_supersede(writer, place); }
+}
+
+[[gnu::noinline]] void count_out_odd(Writer &writer, uint32_t place, uint32_t commit) {
+    Frame frame;
+    if (commit == 0 || !read_frame(writer.current->map, place, commit, frame)) { return; }
+    count_out(writer, place, frame.length, frame.alignment, frame.flags);
+}
+
+inline void count_out(Writer &writer, uint32_t place) {
+    const SegmentMap &map = writer.current->map;
+    uint32_t commit = observe_commit(map.frame(place).commit), flags = frame_flags(peek(map.frame(place).id_flags));
+    if (!may_be_plain(flags, commit)) { return count_out_odd(writer, place, commit); }
+    count_out(writer, place, plain_length(map, place, flags, commit), 0, flags);
 }
 
 // Stores the place of what supersedes a chunk, where nothing does yet. Otherwise returns what does.
@@ -205,7 +206,28 @@ void count_in_all(Writer &writer, uint32_t first_word) {
     return 0;
 }
 
-int commit_with_ado(Writer &writer) { return writer.pending_count != 0 ? commit_records(writer) : commit_plain(writer); }
+// One chunk with a key, in a page whose index entry is there.
+[[gnu::noinline]] int commit_key(Writer &writer) {
+    const SegmentMap map = writer.current->map;
+    uint32_t place = writer.committed, end = writer.tail;
+    FrameHeader &header = map.frame(place);
+    uint32_t word = peek(header.successor), flags = frame_flags(peek(header.id_flags));
+    put(header.successor, 0u);
+    const FrameShape &shape = shapes_to_key.of[flags & frame_field_flags];
+    std::byte *bytes = map.bytes(place);
+    Key key{bytes + shape.key, field_at<uint8_t>(bytes, shape.key_size), field_at<uint32_t>(bytes, shape.link)};
+    enter_key(writer, place, flags, key);
+    writer.lasting.add(place, end - place, 0, flags);
+    writer.pending_keys = writer.pending_slots = 0;
+    writer.easy_commit_end = writer.index.named;
+    return publish(writer, map, place, end, word);
+}
+
+int commit_with_ado(Writer &writer) {
+    bool is_one_key = writer.pending_keys == 1 && writer.last_plain == writer.committed && writer.pending_count == 0;
+    if (is_one_key && writer.tail <= writer.index.named) { return commit_key(writer); }
+    return writer.pending_count != 0 ? commit_records(writer) : commit_plain(writer);
+}
 
 } // namespace
 

@@ -109,7 +109,7 @@ bool copy_is_complete(const Writer &writer);
 // Gives it up: the segment is one that nobody needs.
 void copy_abandon(Writer &writer);
 
-// Tells the copy, if there is one, that its original was superseded.
+// Tells the copy, which there is, that an original of it was superseded.
 void copy_supersede(Writer &writer, uint32_t original);
 
 // Whether the commit in progress, with a chunk that supersedes `supersedes`, supersedes anything.

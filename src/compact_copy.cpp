@@ -145,7 +145,7 @@ void copy_abandon(Writer &writer) { writer.copy = Copy{}; }
 
 void copy_supersede(Writer &writer, uint32_t original) {
     Copy &copy = writer.copy;
-    if (!copy.segment || original >= copy.looked) { return; }
+    if (original >= copy.looked) { return; }
     Frame frame;
     uint32_t place = place_in_copy(copy, frame_id(peek(writer.current->map.frame(original).id_flags)), frame);
     if (place == 0) { return; }

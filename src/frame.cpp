@@ -62,19 +62,6 @@ uint32_t lay_padding(const SegmentMap &map, uint32_t place, uint32_t places) {
     return commit_word(size);
 }
 
-template <class Source> bool read_key_of(const Source &source, uint32_t place, const std::byte *&ret_key, uint32_t &ret_size) {
-    uint32_t flags = frame_flags(source.id_flags_at(place));
-    if ((flags & (frame_control | frame_key)) != frame_key) { return false; }
-    FrameShape shape = frame_shape(flags, 0, false);
-    uint64_t available = (source.readable - place) * place_size;
-    if (shape.key > available) { return false; }
-    auto at = source.position(place);
-    ret_size = source.template field_at<uint8_t>(at, shape.key_size);
-    if (ret_size > available - shape.key) { return false; }
-    ret_key = source.key_at(at, shape.key, ret_size);
-    return true;
-}
-
 template <class Source> int FrameWalk<Source>::next(Frame &frame) {
     if (place_ >= end_) { return 0; }
     if (end_ > source_.readable) { return -EBADMSG; }
@@ -123,8 +110,6 @@ template <class Source> int find_end(const Source &source, uint32_t from, Refres
 
 template bool read_fields(const SegmentMap &, uint32_t, Frame &);
 template bool read_fields(const SegmentFile &, uint32_t, Frame &);
-template bool read_key_of(const SegmentMap &, uint32_t, const std::byte *&, uint32_t &);
-template bool read_key_of(const SegmentFile &, uint32_t, const std::byte *&, uint32_t &);
 template class FrameWalk<SegmentMap>;
 template class FrameWalk<SegmentFile>;
 template int find_end(const SegmentMap &, uint32_t, RefreshFn, void *, uint32_t &);

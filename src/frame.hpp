@@ -52,6 +52,11 @@ constexpr void shape_behind_key(FrameShape &shape, uint32_t key_size, bool has_l
     shape.payload = uint32_t(align_up(offset, place_size));
 }
 
+// The payload's offset where nothing lies between it and the key.
+constexpr uint32_t payload_behind_key(const FrameShape &shape, uint32_t key_size) {
+    return uint32_t(align_up(shape.key + key_size, place_size));
+}
+
 constexpr FrameShape frame_shape(uint32_t flags, uint32_t key_size, bool has_long_size) {
     FrameShape shape = shapes_to_key.of[flags & frame_field_flags];
     shape_behind_key(shape, flags & frame_key ? key_size : 0, has_long_size);
@@ -149,7 +154,19 @@ template <class Source> inline bool read_frame(const Source &source, uint32_t pl
 uint32_t lay_padding(const SegmentMap &map, uint32_t place, uint32_t places);
 
 // The key of the frame at `place`, which need not be committed (the writer's own). False if there is none.
-template <class Source> bool read_key_of(const Source &source, uint32_t place, const std::byte *&ret_key, uint32_t &ret_size);
+template <class Source>
+inline bool read_key_of(const Source &source, uint32_t place, const std::byte *&ret_key, uint32_t &ret_size) {
+    uint32_t flags = frame_flags(source.id_flags_at(place));
+    if ((flags & (frame_control | frame_key)) != frame_key) { return false; }
+    const FrameShape &shape = shapes_to_key.of[flags & frame_field_flags];
+    uint64_t available = (source.readable - place) * place_size;
+    if (shape.key > available) { return false; }
+    auto at = source.position(place);
+    ret_size = source.template field_at<uint8_t>(at, shape.key_size);
+    if (ret_size > available - shape.key) { return false; }
+    ret_key = source.key_at(at, shape.key, ret_size);
+    return true;
+}
 
 // Walks the frames of [place, end) of a segment. An end is a commit boundary, so every commit word below it is set.
 template <class Source> class FrameWalk {

@@ -28,6 +28,12 @@ uint32_t key_hash(uint64_t seed, const void *bytes, size_t size) {
     return uint32_t(hash);
 }
 
+template <class Source> inline bool has_key(const Source &source, uint32_t place, const Key &key) {
+    const std::byte *bytes;
+    uint32_t size;
+    return read_key_of(source, place, bytes, size) && size == key.size && equal_bytes(bytes, key.bytes, size);
+}
+
 namespace {
 
 struct SlotSearch {
@@ -61,12 +67,6 @@ template <class Source> inline int64_t version_below(const Source &source, uint3
 }
 
 } // namespace
-
-template <class Source> bool has_key(const Source &source, uint32_t place, const Key &key) {
-    const std::byte *bytes;
-    uint32_t size;
-    return read_key_of(source, place, bytes, size) && size == key.size && equal_bytes(bytes, key.bytes, size);
-}
 
 KeySearch key_search(const SegmentMap &map, uint32_t end, const Key &key) {
     SlotSearch search = find_slot(map, end, key);

@@ -289,6 +289,32 @@ constexpr uint64_t transient_flag(uint32_t chunk_flags) {
     return writer_alloc(writer, size, options, ret_data, ret_id);
 }
 
+template <bool has_key> [[gnu::noinline]] int alloc_plain(Writer &writer, uint64_t size, const speculo_chunk_options &options,
+                                                          void **ret_data, uint64_t *ret_id) {
+    uint32_t fields = (options.ttl_ns ? uint32_t(frame_expiry) : 0) | (options.tag ? uint32_t(frame_tag) : 0) |
+                      (has_key ? uint32_t(frame_key) : 0);
+    const FrameShape &shape = shapes_to_key.of[fields];
+    uint32_t payload = payload_behind_key(shape, has_key ? uint32_t(options.key_size) : 0);
+    uint64_t end = writer.tail + frame_length(payload, size);
+    bool is_common =
+        is_easy(writer, size, end) && (!has_key || has_free_slot(writer)) && (options.ttl_ns == 0 || writer.clock.known);
+    uint64_t expires = is_common && options.ttl_ns != 0 ? clock_deadline(writer.clock, options.ttl_ns) : 0;
+    if (!is_common || (options.ttl_ns != 0 && expires == 0)) { return writer_alloc(writer, size, options, ret_data, ret_id); }
+    std::byte *bytes = append_plain(writer, size, end, transient_flag(options.flags) | pack_id(0, fields), ret_id);
+    if (expires != 0) { put_field(bytes, shape.expiry, expires); }
+    if (options.tag != 0) { put_field(bytes, shape.tag, options.tag); }
+    if constexpr (has_key) {
+        put_field(bytes, shape.link, key_hash(hash_seed(writer), options.key, options.key_size));
+        put_field(bytes, shape.key_size, uint8_t(options.key_size));
+        copy_bytes(bytes + shape.key, options.key, options.key_size);
+        ++writer.pending_keys;
+        ++writer.pending_slots;
+        writer.easy_commit_end = 0;
+    }
+    *ret_data = bytes + payload;
+    return 0;
+}
+
 } // namespace
 
 int writer_alloc_bare(Writer &writer, uint64_t size, uint32_t flags, void **ret_data, uint64_t *ret_id) {
@@ -299,27 +325,8 @@ int writer_alloc_bare(Writer &writer, uint64_t size, uint32_t flags, void **ret_
 }
 
 int writer_alloc_plain(Writer &writer, uint64_t size, const speculo_chunk_options &options, void **ret_data, uint64_t *ret_id) {
-    uint32_t fields = (options.ttl_ns ? uint32_t(frame_expiry) : 0) | (options.tag ? uint32_t(frame_tag) : 0) |
-                      (options.key ? uint32_t(frame_key) : 0);
-    FrameShape shape = frame_shape(fields, uint32_t(options.key_size), false);
-    uint64_t end = writer.tail + frame_length(shape.payload, size);
-    bool is_common = is_easy(writer, size, end) && (options.key == nullptr || has_free_slot(writer)) &&
-                     (options.ttl_ns == 0 || writer.clock.known);
-    uint64_t expires = is_common && options.ttl_ns != 0 ? clock_deadline(writer.clock, options.ttl_ns) : 0;
-    if (!is_common || (options.ttl_ns != 0 && expires == 0)) { return writer_alloc(writer, size, options, ret_data, ret_id); }
-    std::byte *bytes = append_plain(writer, size, end, transient_flag(options.flags) | pack_id(0, fields), ret_id);
-    if (expires != 0) { put_field(bytes, shape.expiry, expires); }
-    if (options.tag != 0) { put_field(bytes, shape.tag, options.tag); }
-    if (options.key) {
-        put_field(bytes, shape.link, key_hash(hash_seed(writer), options.key, options.key_size));
-        put_field(bytes, shape.key_size, uint8_t(options.key_size));
-        copy_bytes(bytes + shape.key, options.key, options.key_size);
-        ++writer.pending_keys;
-        ++writer.pending_slots;
-        writer.easy_commit_end = 0;
-    }
-    *ret_data = bytes + shape.payload;
-    return 0;
+    return options.key ? alloc_plain<true>(writer, size, options, ret_data, ret_id)
+                       : alloc_plain<false>(writer, size, options, ret_data, ret_id);
 }
 
 int writer_alloc(Writer &writer, uint64_t size, const speculo_chunk_options &options, void **ret_data, uint64_t *ret_id) {

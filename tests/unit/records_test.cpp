@@ -75,6 +75,18 @@ TEST_F(Records, plain_chunks_need_none) {
     }
 }
 
+TEST_F(Records, one_key_may_be_anywhere_in_a_plain_batch) {
+    for (int before = 0; before < 3; ++before) {
+        for (int behind = 0; behind < 3; ++behind) {
+            for (int i = 0; i < before; ++i) { expect(put_chunk(writer_, "before"), "before", ""); }
+            expect(put_key(writer_, "k", "keyed"), "keyed", "k");
+            for (int i = 0; i < behind; ++i) { expect(put_chunk(writer_, "behind"), "behind", ""); }
+            EXPECT_EQ(records(), 0u);
+            expect_all();
+        }
+    }
+}
+
 TEST_F(Records, all_have_one_once_something_joins_them) {
     const std::string old = "old";
     uint64_t committed = commit_chunk(writer_, "to end");
