@@ -70,6 +70,16 @@ TEST_F(Restless, a_word_of_the_window_that_never_stays_is_EAGAIN) {
     EXPECT_LT(copies_, 5000);
 }
 
+// Only damage could lead there; what an offset is behind its limit by is not to be taken for bytes.
+TEST_F(Restless, behind_its_limit_there_is_nothing) {
+    step_ = 0;
+    word_ = 7;
+    EXPECT_EQ(copier_->word<uint32_t>(0, 4092, 4096), 7u);
+    EXPECT_EQ(copier_->word<uint32_t>(0, 4096, 4096), 0u);
+    EXPECT_EQ(copier_->word<uint32_t>(0, 8000, 4096), 0u);
+    EXPECT_EQ(copier_->finish(1), 1);
+}
+
 TEST_F(Restless, the_next_call_begins_anew) {
     step_ = 1;
     copier_->load<uint32_t>(0, 0);

@@ -254,6 +254,45 @@ TEST_F(Copies, P4_a_writer_at_full_speed_starves_nobody) {
     }
 }
 
+// Who takes over takes the words of a batch back that died: at any moment of the look.
+TEST_F(Copies, P5_a_successor_that_is_taken_back_hides_nothing) {
+    SegmentProbe segment = current_segment(name);
+    uint64_t id = info_of(writer).newest_id;
+    core::FrameHeader &frame = segment.frame_of(id);
+    bool is_over = false;
+    for (uint64_t number = 1; !is_over && !HasFailure(); ++number) {
+        Handle reader = open_untrusted(name);
+        speculo_chunk view{};
+        ASSERT_EQ(speculo_seek(reader, id), 0);
+        core::store_successor(frame.successor, segment.end() + 2);
+        Torn::set(number, 4, false, [&] { core::store_successor(frame.successor, 0); });
+        EXPECT_EQ(speculo_read_next(reader, &view), 1) << number;
+        EXPECT_EQ(view.id, id) << number;
+        is_over = Torn::count() < number;
+        Torn::stop();
+    }
+    core::store_successor(frame.successor, 0);
+}
+
+// On a long way the hint is taken for an end: a damaged one would let a successor hide that was never committed.
+TEST_F(Copies, P10_a_hint_behind_the_segment_is_no_end) {
+    Handle reader = open_untrusted(name, SPECULO_OPEN_AT_END);
+    SegmentProbe segment = current_segment(name);
+    const core::SegmentMap &map = segment.map();
+    uint32_t place = segment.end();
+    auto forge = [&](uint64_t id_flags, uint32_t successor) {
+        core::put(map.frame(place).successor, successor);
+        core::put(map.frame(place).id_flags, id_flags);
+        core::put(map.frame(place++).commit, 1u);
+    };
+    core::put(map.frame(place + 41).commit, 0u);
+    for (int i = 0; i < 40; ++i) { forge(core::pack_id(0, core::control_marker), 0); }
+    forge(core::pack_id(info_of(writer).newest_id + 1, 0), map.readable + 1);
+    core::publish_hint(map.header().hint, map.readable + 2);
+    speculo_chunk view{};
+    EXPECT_EQ(speculo_read_next(reader, &view), -EBADMSG); // 0: it was hidden
+}
+
 // A successor word is to be judged by an end that was fixed before it was copied.
 TEST_F(Copies, what_was_copied_before_the_end_was_fixed_is_copied_again) {
     AreaProbe area(name);
@@ -404,6 +443,33 @@ TEST_F(Copies, without_memory_the_cursor_stays) {
     faults.heal();
     ASSERT_EQ(speculo_read_next(reader, &view), 1);
     EXPECT_EQ(view.id, id);
+}
+
+// Each copy of a call fails once: nothing is taken for hidden, and no cursor moves.
+TEST_F(Copies, P9_what_could_not_be_copied_is_looked_at_again) {
+    Faults faults;
+    AreaName other;
+    Handle second = make_area(other, capacity);
+    Ids ids = {commit_chunk(second, "x"), commit_chunk(second, "y")};
+    SegmentProbe segment = current_segment(other);
+    core::store_successor(segment.frame_of(ids[0]).successor, segment.end() + 2); // of a batch that died
+    auto fail_each_copy = [&](auto call) {
+        int result = -EIO;
+        for (uint64_t number = 1; result == -EIO; ++number) {
+            Handle reader = open_untrusted(other);
+            faults.reset_counts();
+            faults.fail(Site::read_at, number, EIO);
+            result = call(reader);
+            EXPECT_EQ(result == -EIO, faults.fired() > 0) << number;
+            faults.heal();
+            if (result == -EIO) { EXPECT_EQ(ids_of(read_all(reader)), ids) << number; }
+        }
+        return result;
+    };
+    speculo_chunk view{};
+    EXPECT_EQ(fail_each_copy([&](speculo_area *reader) { return speculo_read_next(reader, &view); }), 1);
+    EXPECT_EQ(fail_each_copy([&](speculo_area *reader) { return speculo_seek(reader, ids[1]); }), 0);
+    EXPECT_EQ(fail_each_copy([&](speculo_area *reader) { return speculo_seek(reader, ids[1] + 1); }), 0);
 }
 
 // ---- nothing is mapped ------------------------------------------------------------------------------------------------------------

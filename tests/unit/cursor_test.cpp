@@ -294,6 +294,26 @@ TEST_F(Cursor, P10_what_is_wrong_with_a_frame_is_seen_by_the_short_way_too) {
     EXPECT_GT(refused, rounds / 50);
 }
 
+// A frame that begins in the last place that there is, and says that it has fields: behind it is SIGBUS.
+TEST_F(Cursor, P10_the_short_way_looks_for_no_fields_behind_the_last_place) {
+    AreaName other;
+    Handle second = make_area(other, uint64_t(1) << 20), mapping = open_mapping_reader(other);
+    commit_chunk(second, "x");
+    next_of(mapping);
+    SegmentProbe segment = current_segment(other);
+    uint32_t place = segment.end(), last = segment.map().readable - 1;
+    ASSERT_LT(last + 1, segment.map().geometry.place_end);
+    auto forge = [&](uint32_t at, uint64_t id, uint32_t flags, uint32_t commit) {
+        core::put(segment.map().frame(at).id_flags, core::pack_id(id, flags));
+        core::put(segment.map().frame(at).commit, commit);
+    };
+    forge(last, 3, core::frame_expiry, 1);
+    forge(place, 2, 0, uint32_t((last - place - 1) * core::place_size + 1));
+    EXPECT_EQ(next_of(mapping).id, 2u);
+    speculo_chunk chunk{};
+    EXPECT_EQ(speculo_read_next(mapping, &chunk), -EBADMSG);
+}
+
 // A segment of more than 4 GiB, as far as the cursor is told.
 TEST_F(Cursor, a_long_size_is_left_to_the_long_way) {
     Handle mapping = open_mapping_reader(name);

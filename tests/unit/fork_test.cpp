@@ -29,6 +29,14 @@ namespace {
 using namespace speculo;
 using namespace speculo::test;
 
+// Before all else: later handles of this process find the handlers registered.
+const int error_without_handlers = [] {
+    Faults faults;
+    faults.fail(Site::at_fork, 1, ENOMEM);
+    speculo_area *reader = nullptr;
+    return speculo_area_open("speculo-test-fork", SPECULO_OPEN_READ, nullptr, &reader);
+}();
+
 class Pipe {
 public:
     Pipe() { EXPECT_EQ(pipe2(ends_, O_CLOEXEC), 0); }
@@ -171,6 +179,28 @@ TEST_F(Fork, the_child_gives_back_all_that_it_inherited) {
     EXPECT_EQ(status, 0);
 }
 
+// In the child something else may be where the parent's mappings are, those of segments that lost their name included.
+TEST_F(Fork, the_child_unmaps_nothing_of_the_writer_s) {
+    AreaName other;
+    int status = run_in_child([&] {
+        Faults faults;
+        AreaOptions options(64 << 10);
+        options.segments = 2;
+        Handle w = make_area(other, options);
+        put_chunk(w, "pending");
+        for (int i = 0; i < 3; ++i) {
+            if (core::compact(inside(w), core::Room{}) != 0) { return 1; }
+        }
+        if (!inside(w).displaced) { return 2; }
+        faults.reset_counts();
+        return run_in_child([&] {
+            w.close();
+            return faults.calls(Site::unmap) == 0 && faults.allocations() == 0 ? 0 : 3;
+        });
+    });
+    EXPECT_EQ(status, 0);
+}
+
 TEST_F(Fork, the_child_may_open_handles_of_its_own) {
     EXPECT_EQ(run_in_child([&] {
                   Handle mine = open_reader(name);
@@ -207,6 +237,9 @@ TEST_F(Fork, a_child_takes_away_the_marks_of_its_parent) {
     EXPECT_EQ(first.value + middle.value + last.value, 7u);
     for (core::OwnMark *mark : {&middle, &first, &last}) { core::own_mark_end(*mark, core::ForkGuard()); }
 }
+
+// Its children would keep the locks of what it opens.
+TEST(ForkWatch, P9_a_process_that_cannot_watch_its_forks_opens_nothing) { EXPECT_EQ(error_without_handlers, -ENOMEM); }
 
 TEST_F(Fork, handlers_are_registered_once) {
     Faults faults;

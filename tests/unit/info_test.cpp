@@ -106,6 +106,20 @@ TEST_F(Info, what_is_superseded_and_expired_counts_once) {
     EXPECT_EQ(info.expired_chunks, 0u);
 }
 
+// As readers do, a writer that does not know the time hides nothing.
+TEST_F(Info, nothing_has_expired_for_a_writer_that_does_not_know_the_time) {
+    commit_chunk(writer, "a", living(50 * ms));
+    writer.close();
+    faults.clock.jump(int64_t(100 * ms));
+    faults.clock.set_namespace(0, EOPNOTSUPP);
+    writer = open_writer(name);
+    EXPECT_EQ(info_of(writer).live_chunks, 1u);
+    EXPECT_EQ(info_of(writer).expired_chunks, 0u);
+    faults.clock.set_namespace(0);
+    EXPECT_EQ(info_of(writer).live_chunks, 0u);
+    EXPECT_EQ(info_of(writer).expired_chunks, 1u);
+}
+
 TEST_F(Info, quick_walks_nothing) {
     commit_chunk(writer, "12345");
     for (speculo_area *area : {static_cast<speculo_area *>(writer), static_cast<speculo_area *>(reader)}) {

@@ -102,6 +102,7 @@ TEST_F(KeyTable, a_full_one_says_so_and_still_finds) {
     KeySearch other = search("other", 3);
     EXPECT_FALSE(other.found);
     EXPECT_EQ(other.slot, nullptr);
+    EXPECT_EQ(key_find(map, end, key_of("other", 3)), 0);
 }
 
 TEST_F(KeyTable, what_lies_beyond_the_end_is_not_there_yet) {

@@ -167,6 +167,21 @@ TEST_F(Lookup, slots_of_a_dead_batch_hide_nothing) {
     EXPECT_EQ(value_of(reader, "new"), no_value);
 }
 
+// No writer fills it so far.
+TEST_F(Lookup, P10_a_table_without_an_empty_slot_is_searched_once) {
+    commit_key(writer, "k", "x");
+    SegmentProbe segment = current_segment(name);
+    for (uint64_t i = 0; i < segment.map().geometry.table_slots; ++i) {
+        core::KeySlot &slot = segment.map().table()[i];
+        if (core::peek(slot.frame) == 0) { core::key_claim(slot, 7, core::first_place); }
+    }
+    for (uint32_t flags : {0u, SPECULO_OPEN_UNTRUSTED}) {
+        Handle other = open_mapping_reader(name, flags);
+        EXPECT_EQ(value_of(other, "k"), "x");
+        EXPECT_EQ(value_of(other, "new"), no_value);
+    }
+}
+
 // ---- by id ------------------------------------------------------------------------------------------------------------------
 
 TEST_F(Lookup, a_view_is_live_until_its_chunk_is_ended) {
@@ -240,6 +255,15 @@ TEST_F(Lookup, ids_that_never_were_are_not_live) {
     EXPECT_EQ(speculo_chunk_is_live(reader, &view), 0);
     view.id = 1;
     EXPECT_EQ(speculo_chunk_is_live(reader, &view), 1);
+}
+
+// What lies at a view's place is its chunk only if it says so.
+TEST_F(Lookup, P10_a_view_whose_chunk_has_become_another_is_not_live) {
+    uint64_t id = commit_chunk(writer, "a");
+    speculo_chunk view = next_of(reader);
+    SegmentProbe segment = current_segment(name);
+    core::put(segment.frame_of(id).id_flags, core::pack_id(id + 1, 0));
+    EXPECT_EQ(speculo_chunk_is_live(reader, &view), 0);
 }
 
 // ---- cost -------------------------------------------------------------------------------------------------------------------

@@ -309,6 +309,21 @@ TEST_F(Open, remove_waits_for_no_reader_but_for_the_writer) {
     EXPECT_EQ(ids_of(read_all(open_reader(name_))), (Ids{1}));
 }
 
+// Of an area that its creator did not live to name.
+TEST_F(Open, P9_leftovers_that_cannot_be_removed_get_no_lock) {
+    Faults faults;
+    close(open(name_.path("@0.00000001").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+    faults.fail(Site::list, 1, EIO);
+    EXPECT_EQ(speculo_area_remove(name_.c_str()), -EIO);
+    faults.reset_counts();
+    faults.fail(Site::unlink, 2, EPERM); // the first is of the area itself
+    EXPECT_EQ(speculo_area_remove(name_.c_str()), -EPERM);
+    EXPECT_EQ(name_.files().size(), 1u);
+    faults.heal();
+    EXPECT_EQ(speculo_area_remove(name_.c_str()), 0);
+    EXPECT_TRUE(name_.files().empty());
+}
+
 TEST_F(Open, writer_whose_name_is_gone_is_told_at_its_next_change_of_segment) {
     Handle writer = make_area(name_, small);
     commit_chunk(writer, "a");
@@ -376,12 +391,77 @@ TEST_F(Open, that_fails_in_prefault_undoes_what_it_made) {
     EXPECT_EQ(try_open(name_, write_flag, &options), 0);
 }
 
+// What there was is not thrown away for want of memory to make more of it.
+TEST_F(Open, that_fails_in_prefault_keeps_what_it_found) {
+    Faults faults;
+    Handle writer = make_area(name_); // 1 MiB
+    commit_chunk(writer, "a");
+    compact_now(writer);
+    writer.close();
+    size_t before = name_.files().size();
+    AreaOptions options;
+    options.prefault = uint64_t(16) << 20;
+    options.segments = 2;
+    int error = -ENOSPC;
+    for (uint64_t call = 1; error < 0; ++call) {
+        faults.reset_counts();
+        faults.fail(Site::allocate_space, call, ENOSPC);
+        error = try_open(name_, write_flag, &options);
+        EXPECT_TRUE(error == 0 || error == -ENOSPC) << error;
+        EXPECT_EQ(name_.files().size(), before) << call;
+    }
+    EXPECT_EQ(live_ids(name_), (Ids{1}));
+}
+
 TEST_F(Open, EXCLUSIVE_says_EEXIST_whether_a_writer_lives_or_not) {
     Handle writer = make_area(name_);
     EXPECT_EQ(try_open(name_, create_flags), -EBUSY);
     EXPECT_EQ(try_open(name_, exclusive_flags), -EEXIST);
     writer.close();
     EXPECT_EQ(try_open(name_, exclusive_flags), -EEXIST);
+}
+
+TEST_F(Open, EXCLUSIVE_says_EBUSY_while_another_creates_or_removes) {
+    Handle writer = make_area(name_);
+    core::Shared<uint64_t> &current = inside(writer).area.control->current;
+    uint64_t before = core::peek(current);
+    core::put(current, uint64_t(0));
+    EXPECT_EQ(try_open(name_, exclusive_flags), -EBUSY);
+    core::put(current, before);
+    EXPECT_EQ(try_open(name_, exclusive_flags), -EEXIST);
+    ASSERT_EQ(unlink(name_.path().c_str()), 0);
+    EXPECT_EQ(try_open(name_, exclusive_flags), -EBUSY);
+}
+
+namespace moved {
+
+std::string lock; // "": it was moved already
+int (*real)(int);
+
+// While its lock is being taken, the file is moved away, and somebody makes another.
+int lock_whole(int fd) {
+    int error = real(fd);
+    if (!lock.empty()) {
+        rename(lock.c_str(), (lock + ".moved").c_str());
+        close(open(lock.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+    }
+    lock.clear();
+    return error;
+}
+
+} // namespace moved
+
+TEST_F(Open, P8_the_role_is_the_lock_that_has_the_name) {
+    make_area(name_).close();
+    moved::lock = name_.path("@lock");
+    moved::real = os::operations.lock_whole;
+    os::operations.lock_whole = moved::lock_whole;
+    Handle writer = open_writer(name_);
+    os::operations.lock_whole = moved::real;
+    EXPECT_TRUE(moved::lock.empty());
+    int fd = open(name_.path("@lock").c_str(), O_RDWR | O_CLOEXEC);
+    EXPECT_EQ(os::operations.lock_whole(fd), -EAGAIN);
+    close(fd);
 }
 
 // The sign of life is there all the same. (Without range locks there is none.)

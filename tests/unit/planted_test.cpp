@@ -154,6 +154,40 @@ TEST_F(Planted, the_owner_decides) {
     faults.set_user(status.uid);
 }
 
+// Root's are everybody's, so its page is given away here.
+TEST_F(Planted, the_owner_of_the_page_is_believed_by_himself_and_by_who_names_him) {
+    make_area(name).close();
+    uid_t owner = geteuid() == 0 ? 1000 : geteuid();
+    ASSERT_EQ(chown(name.path().c_str(), owner, gid_t(-1)), 0);
+    faults.set_user(owner);
+    expect(0, 0);
+    faults.set_user(owner + 1);
+    auto expect_reader = [&](uint32_t flags, uid_t trusted, int expected) {
+        AreaOptions options;
+        options.flags = flags;
+        options.trusted_uid = trusted;
+        speculo_area *reader = nullptr;
+        EXPECT_EQ(speculo_area_open(name.c_str(), 0, &options, &reader), expected);
+        speculo_area_close(reader);
+    };
+    expect_reader(0, 0, -EPERM);
+    expect_reader(SPECULO_AREA_TRUST_UID, owner, 0);
+    expect_reader(SPECULO_AREA_TRUST_UID, owner + 2, -EPERM);
+    EXPECT_EQ(try_open(name, SPECULO_OPEN_WRITE), -EPERM);
+    faults.set_user(owner);
+}
+
+// What is locked there would be nobody's role.
+TEST_F(Planted, a_fifo_in_place_of_the_lock) {
+    make_area(name).close();
+    std::string lock = name.path("@lock");
+    ASSERT_EQ(unlink(lock.c_str()), 0);
+    ASSERT_EQ(mkfifo(lock.c_str(), 0600), 0);
+    expect(0, -EPERM);
+    EXPECT_EQ(speculo_area_remove(name.c_str()), -EPERM);
+    ASSERT_EQ(unlink(lock.c_str()), 0);
+}
+
 // ---- other contents -----------------------------------------------------------------------------------------------------------
 
 TEST_F(Planted, P10_a_file_that_is_too_short) {
