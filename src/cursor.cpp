@@ -41,7 +41,7 @@ void move_to(Reader &reader, Attachment *segment, uint32_t place) {
     Attachment *old = std::exchange(cursor.segment, segment);
     cursor.place = place;
     cursor.end = first_place;
-    if (old) { leave(reader, old); }
+    leave(reader, old);
 }
 
 // Enters the successor that END names, behind what was copied: all of that was in the segment that the cursor has read.
@@ -251,7 +251,7 @@ template <bool has_fields> [[gnu::always_inline]] inline int next_near(Reader &r
     const std::byte *at = map.position(frame.place);
     const FrameHeader &header = *shared_at<FrameHeader>(at);
     uint32_t commit = observe_commit(header.commit);
-    if (commit == 0) {
+    if (!has_fields && commit == 0) { // who looks for fields has seen that it is not
         ++reader.next_serial;
         cursor.has_view = false;
         return 0;

@@ -29,7 +29,7 @@ int open_path(const char *path, size_t size) {
     if (size > max_path_size) { return -EINVAL; }
     std::memcpy(text, path, size);
     text[size] = '\0';
-    return os::operations.open_directory(size == 0 ? "/" : text);
+    return os::operations.open_directory(text);
 }
 
 // Writes `value` as `digits` digits of base 16.

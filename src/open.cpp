@@ -203,7 +203,7 @@ int open_or_create_control(Writer &writer, uint32_t flags, const speculo_area_op
     if (error == -ENOENT && (flags & SPECULO_OPEN_CREATE)) {
         error = control_create(area, defaults(options));
         writer.is_creator = error == 0;
-    } else if (error == 0 && (flags & SPECULO_OPEN_EXCLUSIVE) && peek(area.control->current) != 0) {
+    } else if (error == 0 && (flags & SPECULO_OPEN_EXCLUSIVE)) {
         return -EEXIST;
     }
     // The lock's file was removed by hand, and another writer lives: its sign of life tells.
