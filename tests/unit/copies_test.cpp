@@ -474,6 +474,43 @@ TEST_F(Copies, P9_what_could_not_be_copied_is_looked_at_again) {
 
 // ---- nothing is mapped ------------------------------------------------------------------------------------------------------------
 
+// Headers lie at the end of what is copied at once, their fields behind it: then the header has to be copied again.
+TEST_F(Copies, P9_a_snapshot_tells_of_every_copy_that_fails) {
+    AreaName other;
+    Handle own = make_area(other, capacity);
+    auto put = [&](const char *key, size_t places) {
+        return put_key(own, key, std::string((places - 2) * core::place_size, 'x'));
+    };
+    put("k", 31);
+    uint64_t second = put("l", 225);
+    commit(own);
+    uint64_t newest = put("k", 3);
+    commit(own);
+    ASSERT_EQ(inside(own).committed, core::first_place + 31 + 225 + 3);
+    Faults faults;
+    Handle reader = open_untrusted(other, SPECULO_OPEN_NO_CURSOR);
+    auto fail_each_copy = [&](uint64_t wanted, auto step) {
+        bool is_over = false;
+        for (uint64_t call = 1; !is_over && !HasFailure(); ++call) {
+            SCOPED_TRACE(call);
+            speculo_snapshot *snapshot = nullptr;
+            ASSERT_EQ(speculo_snapshot_open(reader, &snapshot), 0);
+            speculo_chunk chunk{};
+            faults.reset_counts();
+            faults.fail(Site::read_at, call, EIO);
+            int found = step(snapshot, &chunk);
+            is_over = faults.fired() == 0;
+            faults.heal();
+            EXPECT_EQ(found, is_over ? 1 : -EIO);
+            if (!is_over) { EXPECT_EQ(step(snapshot, &chunk), 1); }
+            EXPECT_EQ(chunk.id, wanted);
+            speculo_snapshot_close(snapshot);
+        }
+    };
+    fail_each_copy(second, speculo_snapshot_next);
+    fail_each_copy(newest, [](auto *snapshot, auto *chunk) { return speculo_snapshot_key(snapshot, "k", 1, chunk); });
+}
+
 TEST_F(Copies, P10_nothing_is_mapped_until_it_sleeps) {
     Faults faults;
     AreaName other;

@@ -10,6 +10,7 @@
 
 #include "child.hpp"
 #include "faults.hpp"
+#include "pins.hpp"
 #include "writing.hpp"
 
 namespace {
@@ -280,6 +281,21 @@ TEST_F(Open, prefault_stops_at_the_number_of_segments) {
     EXPECT_EQ(info_of(writer).memory, 2 * inside(writer).current->map.geometry.size);
 }
 
+TEST_F(Open, prefault_of_a_reader_goes_as_far_as_is_asked_and_there_is) {
+    Handle writer = make_area(name_, small);
+    Faults faults; // puts the table back
+    static std::vector<uint64_t> sizes;
+    sizes.clear();
+    os::operations.populate = [](void *, size_t size, os::Access) { sizes.push_back(size); };
+    for (uint64_t bytes : {uint64_t(4096), UINT64_MAX}) {
+        AreaOptions options;
+        options.prefault = bytes;
+        open_area(name_, SPECULO_OPEN_READ, &options);
+    }
+    std::vector<uint64_t> both = {4096, size_of_current(writer)};
+    EXPECT_EQ(sizes, are_readers_untrusting() ? std::vector<uint64_t>() : both); // who copies has nothing to populate
+}
+
 // ---- remove -----------------------------------------------------------------------------------------------------------------
 
 TEST_F(Open, remove_waits_for_no_reader_but_for_the_writer) {
@@ -370,6 +386,22 @@ TEST_F(Open, area_that_somebody_began_to_remove_is_none) {
     EXPECT_EQ(try_open(name_, exclusive_flags), 0);
     EXPECT_EQ(live_ids(name_), Ids{});
     EXPECT_EQ(ids_of(read_all(reader)), (Ids{1}));
+}
+
+TEST_F(Open, area_that_is_removed_while_it_is_opened_is_none) {
+    make_area(name_, small).close();
+    Faults faults; // puts the table back
+    static const char *area;
+    area = name_.c_str();
+    static decltype(os::operations.allocate) real;
+    real = os::operations.allocate;
+    os::operations.allocate = [](size_t size) {
+        bool has_looked = size == sizeof(core::Attachment); // the control page said that there is an area, and where
+        if (area && has_looked) { EXPECT_EQ(speculo_area_remove(std::exchange(area, nullptr)), 0); }
+        return real(size);
+    };
+    EXPECT_EQ(try_open(name_, SPECULO_OPEN_READ), -ENOENT);
+    EXPECT_EQ(area, nullptr);
 }
 
 TEST_F(Open, that_fails_in_prefault_undoes_what_it_made) {

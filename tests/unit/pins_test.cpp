@@ -2,6 +2,10 @@
 // Which bytes of which segment a reader has locked, when, and what that makes the writer do.
 #include <gtest/gtest.h>
 
+#include <cstdio>
+
+#include <fcntl.h>
+
 #include "child.hpp"
 #include "faults.hpp"
 #include "pins.hpp"
@@ -269,6 +273,41 @@ TEST_F(Pins, an_entry_that_came_too_late_leaves_no_lock) {
     EXPECT_EQ(segment.locks(), view);
 }
 
+// As `rm` does: the name that `current` leads to is gone for good, not replaced.
+TEST_F(Pins, objects_that_were_removed_by_hand_are_ESTALE) {
+    Handle reader = open_reader(name, SPECULO_OPEN_NO_CURSOR);
+    compact_now(writer); // into an object that the reader does not have
+    for (const std::string &file : name.files()) { ASSERT_EQ(unlink((std::string(area_directory()) + "/" + file).c_str()), 0); }
+    speculo_chunk chunk{};
+    EXPECT_EQ(speculo_read_key(reader, "k", 1, &chunk), -ESTALE);
+    EXPECT_EQ(speculo_wait(reader, 0), -ESTALE);
+}
+
+// Else the reader would lock the one and read the other.
+TEST_F(Pins, an_object_that_is_replaced_between_its_two_openings_is_gone) {
+    AreaProbe probe(name);
+    uint64_t entry = core::peek(probe.control().slots[0]);
+    static std::string path;
+    path = std::string(area_directory()) + "/" + core::segment_name(probe.area().place, 0, core::slot_nonce(entry)).text;
+    static int openings;
+    openings = 0;
+    static decltype(os::operations.open) real;
+    real = os::operations.open;
+    os::operations.open = [](int directory, const char *file, os::Access access) {
+        if (++openings == 2) {
+            EXPECT_EQ(std::rename(path.c_str(), (path + ".away").c_str()), 0);
+            close(open(path.c_str(), O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0600));
+        }
+        return real(directory, file, access);
+    };
+    core::Attachments attachments{};
+    core::Attachment *attachment = nullptr;
+    EXPECT_EQ(core::attachment_get(probe.area(), attachments, 0, entry, &attachment), -ESTALE);
+    EXPECT_EQ(std::rename((path + ".away").c_str(), path.c_str()), 0);
+    EXPECT_EQ(core::attachment_get(probe.area(), attachments, 0, entry, &attachment), 0);
+    core::attachments_close(attachments);
+}
+
 TEST_F(Pins, a_failing_lock_is_told_as_it_is) {
     if (!os::has_range_locks) {
         faults.fail_from(Site::lock, 1, ENOLCK);
@@ -301,6 +340,8 @@ TEST_F(Pins, pin_and_unpin_count_users) {
     EXPECT_EQ(segment.locks(), view); // the user inside keeps his
     EXPECT_EQ(core::attachment_pin(*attachment, generation, core::Entry::cursor), 0);
     EXPECT_EQ(segment.locks(), cursor);
+    EXPECT_EQ(core::attachment_pin(*attachment, generation + 1, core::Entry::view), -ESTALE);
+    EXPECT_EQ(segment.locks(), cursor); // there was nothing to take back
     core::attachment_pin_again(*attachment);
     core::attachment_leave(*attachment);
     EXPECT_EQ(segment.locks(), view);
@@ -311,6 +352,16 @@ TEST_F(Pins, pin_and_unpin_count_users) {
     EXPECT_EQ(segment.locks(), view);
     core::attachment_unpin(attachment);
     EXPECT_EQ(segment.locks(), free_);
+}
+
+TEST_F(Pins, nobody_is_added_to_no_users) {
+    core::Counter users{};
+    EXPECT_FALSE(users.add_if_any());
+    EXPECT_FALSE(users.any());
+    users.add();
+    EXPECT_TRUE(users.add_if_any());
+    EXPECT_TRUE(users.take_if_more());
+    EXPECT_TRUE(users.is_one());
 }
 
 TEST_F(Pins, an_object_that_took_the_slot_is_another_attachment) {

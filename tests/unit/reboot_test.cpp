@@ -132,6 +132,18 @@ TEST_F(Reboot, CREATE_finds_the_ids_although_the_last_compaction_dropped_them) {
     EXPECT_EQ(commit_chunk(writer_, "next"), 4u);
 }
 
+// Ids that leave none behind them are not believed: they would end the area.
+TEST_F(Reboot, CREATE_after_an_unclean_end_passes_damaged_ids) {
+    make();
+    for (int i = 0; i < 3; ++i) { commit_chunk(writer_, "a"); }
+    const core::SegmentMap &map = inside(writer_).current->map;
+    core::put(map.header().next_id, uint64_t(0));
+    core::put(map.frame(core::first_place + 2 * 2).id_flags, core::max_id); // the third
+    crash_and_boot();
+    writer_ = open_area(name_, SPECULO_OPEN_WRITE | SPECULO_OPEN_CREATE);
+    EXPECT_EQ(commit_chunk(writer_, "next"), 3u);
+}
+
 TEST_F(Reboot, writer_that_dies_in_the_same_boot_loses_nothing) {
     make();
     commit_chunk(writer_, "a", living(hour));

@@ -168,6 +168,19 @@ TEST_F(Records, without_memory_for_them_what_joins_is_refused_and_the_others_sta
     EXPECT_EQ(value_of(name_, "old"), "value");
 }
 
+TEST_F(Records, without_memory_for_its_record_a_removal_is_refused) {
+    Faults faults;
+    put_chunk(writer_, "aligned", aligned(64));
+    while (records() < inside(writer_).pending_room) { put_chunk(writer_, "x"); }
+    faults.fail_from(Site::allocate, 1, ENOMEM);
+    EXPECT_EQ(remove_key(writer_, "old"), -ENOMEM);
+    faults.heal();
+    EXPECT_EQ(remove_key(writer_, "old"), 0);
+    commit(writer_);
+    EXPECT_EQ(value_of(name_, "old"), no_value);
+    EXPECT_EQ(speculo_area_check(name_.c_str(), nullptr, nullptr), 0);
+}
+
 TEST_F(Records, the_last_plain_chunk_shrinks) {
     std::string key = "k";
     ChunkOptions full = living(hour);
@@ -215,14 +228,32 @@ TEST_F(Records, the_first_of_a_plain_batch_may_be_superseded_in_it) {
 }
 
 TEST_F(Records, a_damaged_version_does_not_spoil_what_is_counted) {
-    commit_key(writer_, "k", "1");
+    for (uint32_t word : {0x7fffffffu, 0u}) {
+        commit_key(writer_, "k", "1");
+        SegmentProbe segment = current_segment(name_);
+        core::Writer &writer = inside(writer_);
+        uint64_t dead = writer.dead, places = writer.lasting.places;
+        core::FrameHeader &version = segment.frame_of(writer.next_id - 1);
+        uint32_t before = core::observe_commit(version.commit);
+        core::put(version.commit, word);
+        commit_key(writer_, "k", "2");
+        EXPECT_EQ(writer.dead, dead);
+        EXPECT_EQ(writer.lasting.places, places + 3) << "the new one's, and those of the old one";
+        core::put(version.commit, before);
+    }
+}
+
+// Nobody has to write 4 GiB for that: the word may say so of a small one as well.
+TEST_F(Records, a_version_whose_size_follows_is_counted_by_it) {
+    uint64_t id = commit_key(writer_, "k", std::string(100, 'k'));
     SegmentProbe segment = current_segment(name_);
-    core::Writer &writer = inside(writer_);
-    uint64_t dead = writer.dead, places = writer.lasting.places;
-    core::put(segment.frame_of(writer.next_id - 1).commit, 0x7fffffffu);
+    const core::SegmentMap &map = segment.map();
+    core::put_field(map.bytes(segment.place_of(id)), core::frame_shape(core::frame_key, 1, true).size, uint64_t(100));
+    core::put(segment.frame_of(id).commit, core::size_follows);
+    uint64_t dead = inside(writer_).dead;
     commit_key(writer_, "k", "2");
-    EXPECT_EQ(writer.dead, dead);
-    EXPECT_EQ(writer.lasting.places, places + 3) << "the new one's, and those of the old one";
+    EXPECT_EQ(inside(writer_).dead, dead + 2 + 7);
+    EXPECT_EQ(speculo_area_check(name_.c_str(), nullptr, nullptr), 0);
 }
 
 // Counts that wrapped around would ask for a key table without an end.
@@ -272,6 +303,22 @@ TEST(RecordsOverrun, a_payload_that_is_overrun_spoils_what_waits_and_nothing_els
             EXPECT_EQ(value_of(name, "new"), "works");
         }
     }
+}
+
+TEST(RecordsOverrun, a_chunk_whose_id_was_overrun_is_not_there) {
+    AreaName name;
+    Handle writer = make_area(name, 64 << 10);
+    put_chunk(writer, "x"); // from then on there is room without records
+    EXPECT_EQ(speculo_rollback(writer), 0);
+    void *data = nullptr;
+    ASSERT_EQ(speculo_chunk_alloc(writer, 16, nullptr, &data, nullptr), 0);
+    uint64_t id = put_chunk(writer, "spoilt");
+    std::memset(data, 0, 32);
+    EXPECT_EQ(speculo_chunk_obsolete(writer, id), -ENOENT);
+    EXPECT_EQ(try_alloc(writer, 1, superseding(id)), -ENOENT);
+    EXPECT_EQ(speculo_chunk_obsolete(writer, id - 1), 0);
+    EXPECT_EQ(speculo_rollback(writer), 0);
+    EXPECT_EQ(commit_chunk(writer, "a"), id - 1);
 }
 
 TEST_F(Records, what_waits_is_left_behind_when_the_writer_dies) {

@@ -4,6 +4,7 @@
 
 #include <cerrno>
 
+#include "faults.hpp"
 #include "writing.hpp"
 
 namespace {
@@ -133,6 +134,26 @@ TEST_F(FullArea, of_aligned_chunks_can_be_emptied) {
         for (size_t k = 1; k < all.size(); ++k) { EXPECT_EQ(all[k].address % 4096, 0u); }
     }
     EXPECT_EQ(generation(), 2u); // then there is room
+}
+
+// The segment might grow, but the file system is full.
+TEST(Reserve, takes_a_removal_where_there_is_no_more_memory) {
+    Faults faults;
+    AreaName name;
+    Handle handle = make_area(name, uint64_t(1) << 20);
+    core::Writer &writer = inside(handle);
+    commit_key(handle, "k", "v");
+    commit_chunk(handle, std::string((writer.current->soft_end() - writer.tail - 1) * core::place_size, 'x'));
+    ASSERT_EQ(writer.tail, writer.current->soft_end());
+    ASSERT_LT(writer.tail, writer.current->map.geometry.chunk_end);
+    faults.fail_from(Site::allocate_space, 1, ENOSPC);
+    EXPECT_EQ(remove_key(handle, "k"), 0);
+    EXPECT_GT(faults.fired(), 0u);
+    faults.heal();
+    commit(handle);
+    EXPECT_EQ(writer.current->generation, 1u);
+    EXPECT_EQ(value_of(name, "k"), no_value);
+    EXPECT_EQ(live_ids(name), (Ids{2}));
 }
 
 TEST_F(FullArea, ends_properly_when_it_compacts) {

@@ -127,6 +127,16 @@ TEST_F(Segment, another_name_is_taken_when_one_is_taken_already) {
     EXPECT_EQ(access(path_of(*segment).c_str(), F_OK), 0);
 }
 
+TEST_F(Segment, never_has_the_name_that_means_none) {
+    os::operations.random = [](void *bytes, size_t size) {
+        std::memset(bytes, 0, size);
+        return 0;
+    };
+    EXPECT_EQ(create(0)->nonce, 1u);
+    EXPECT_EQ(entry(0), pack_slot(1, 1));
+    EXPECT_EQ(try_adopt(0), 0);
+}
+
 TEST_F(Segment, gives_up_when_all_names_are_taken) {
     faults.reset_counts();
     faults.fail_from(naming, 1, EEXIST);

@@ -4,6 +4,7 @@
 
 #include "faults.hpp"
 #include "probe.hpp"
+#include "reader.hpp"
 #include "writing.hpp"
 
 namespace {
@@ -153,8 +154,37 @@ TEST_F(Snapshot, finds_keys_when_the_segment_has_grown_since) {
     looking.close();
     for (int i = 0; i < 20; ++i) { commit_chunk(grown, std::string(60000, 'x')); }
     for (int i = 0; i < 3; ++i) { commit_key(grown, "k", "newest"); }
+    faults.fail_from(Site::status, 1, EIO); // nobody can tell how far it has grown
+    speculo_chunk chunk{};
+    EXPECT_EQ(shot.key("k", chunk), -EIO);
+    faults.heal();
     EXPECT_EQ(shot.value("k"), "old"); // also without its handle
     EXPECT_EQ(shot.ids(), Ids{1});
+}
+
+// The cursor stands where what it knew to be readable ends; one more chunk lies behind that.
+TEST_F(Snapshot, of_a_removed_area_is_refused_only_when_all_is_read_that_the_segment_has_grown_by) {
+    AreaName other;
+    Handle grown = make_area(other, uint64_t(4) << 20);
+    Handle looking = open_reader(other);
+    const core::Cursor &cursor = static_cast<core::Reader *>(static_cast<speculo_area *>(looking))->cursor;
+    uint32_t places = cursor.segment->map.readable - inside(grown).tail;
+    commit_chunk(grown, std::string((places - 1) * core::place_size, 'x'));
+    commit_chunk(grown, "more");
+    grown.close();
+    ASSERT_EQ(speculo_area_remove(other.c_str()), 0);
+    speculo_chunk chunk{};
+    ASSERT_EQ(speculo_read_next(looking, &chunk), 1);
+    ASSERT_EQ(cursor.place, cursor.segment->map.readable);
+    faults.reset_counts();
+    faults.fail(Site::status, 1, EIO);
+    EXPECT_EQ(Shot(looking).ids(), (Ids{1, 2})) << "nobody can tell whether all is read";
+    EXPECT_EQ(faults.fired(), 1u);
+    faults.heal();
+    ASSERT_EQ(speculo_seek(looking, 0), 0);
+    EXPECT_EQ(ids_of(read_all(looking)), (Ids{1, 2}));
+    speculo_snapshot *snapshot = nullptr;
+    EXPECT_EQ(speculo_snapshot_open(looking, &snapshot), -ESTALE);
 }
 
 TEST_F(Snapshot, judges_expiry_at_its_opening) {

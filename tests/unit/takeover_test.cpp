@@ -317,6 +317,37 @@ TEST_F(Takeover, leftovers_are_unlinked_and_nothing_else) {
     EXPECT_EQ(live_ids(name_), (Ids{1}));
 }
 
+// Root's that has written for the owner, as far as this process can play it.
+TEST_F(Takeover, leftovers_of_the_writer_s_own_uid_are_unlinked_too) {
+    Faults faults;
+    core::Area area;
+    area.place = inside(writer_).area.place;
+    area.control = &control();
+    area.owner = geteuid() + 1;
+    close(open(name_.path("@junk").c_str(), O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0600));
+    faults.set_user(geteuid() + 2);
+    core::unlink_leftovers(area);
+    EXPECT_EQ(access(name_.path("@junk").c_str(), F_OK), 0) << "somebody else's";
+    faults.set_user(geteuid());
+    core::unlink_leftovers(area);
+    EXPECT_EQ(access(name_.path("@junk").c_str(), F_OK), -1);
+}
+
+TEST_F(Takeover, leftovers_that_come_as_fast_as_they_go_do_not_hold_it) {
+    Faults faults; // puts the table back
+    static std::string path;
+    path = name_.path("@junk");
+    static decltype(os::operations.list) real;
+    real = os::operations.list;
+    os::operations.list = [](int directory, os::ListFn each, void *user) {
+        close(open(path.c_str(), O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0600));
+        return real(directory, each, user);
+    };
+    faults.reset_counts();
+    core::unlink_leftovers(inside(writer_).area);
+    EXPECT_EQ(faults.calls(Site::list), 4u);
+}
+
 // ---- damage -----------------------------------------------------------------------------------------------------------------
 
 TEST_F(Takeover, damaged_history_is_forgotten) {

@@ -44,6 +44,7 @@ public:
     static void spinning(Action action) { before<&os::Operations::clock_fine>(std::move(action)); } // as the first look begins
     static void barrier(Action action) { before<&os::Operations::barrier>(std::move(action)); }
     static void opening(Action action) { before<&os::Operations::open>(std::move(action)); }
+    static void asking_for_status(Action action) { before<&os::Operations::status>(std::move(action)); }
     static void asking_for_the_writer(Action action) { before<&os::Operations::locked_by_other>(std::move(action)); }
     static int last_sleep() { return last_; }
 
@@ -65,6 +66,15 @@ private:
     static inline Action action_;
     static inline int last_;
 };
+
+// A reader as one of another uid is: the bell is not its to write.
+Handle open_stranger(const AreaName &name, Faults &faults) {
+    AreaOptions options;
+    options.flags = SPECULO_AREA_TRUST_UID;
+    options.trusted_uid = geteuid();
+    faults.set_user(geteuid() + 1);
+    return open_area(name, 0, &options);
+}
 
 class Wait : public testing::Test {
 protected:
@@ -252,6 +262,18 @@ TEST_F(Wait, commit_while_it_spins_is_seen_without_a_sleep) {
     EXPECT_EQ(spin.ns(), core::Spin::usual_ns) << "that it paid was not noted";
 }
 
+TEST_F(Wait, what_is_hidden_already_does_not_end_it_while_it_spins) {
+    Handle reader = open_mapping_reader(name_);
+    auto &spin = static_cast<core::Reader *>(static_cast<speculo_area *>(reader))->waiting.spin;
+    spin.slept(core::Spin::short_sleep_ns); // looks for long once
+    Before::spinning([&] {
+        EXPECT_EQ(speculo_chunk_obsolete(writer_, commit_chunk(writer_, "a")), 0);
+        commit(writer_);
+    });
+    EXPECT_EQ(speculo_wait(reader, soon), 0);
+    EXPECT_EQ(spin.ns(), core::Spin::long_ns) << "nothing came";
+}
+
 // The writer does not ring for it.
 TEST_F(Wait, P12_commit_before_the_flag_is_seen_without_a_sleep) {
     Before::opening([&] { commit_chunk(writer_, "while the bell is opened"); });
@@ -286,6 +308,25 @@ TEST_F(Wait, P12_commit_between_flag_and_last_look_is_seen) {
     });
     EXPECT_EQ(speculo_wait(reader_, os::has_range_locks ? -1 : soon), os::has_range_locks ? 1 : 0);
     EXPECT_EQ(was_asked, os::has_range_locks);
+}
+
+// Right behind a ring the writer may keep the next one to itself.
+TEST_F(Wait, P12_stranger_sleeps_for_long_only_while_nobody_rings) {
+    Faults faults;
+    Handle stranger = open_stranger(name_, faults);
+    static std::vector<uint64_t> slices;
+    slices.clear();
+    static speculo_area *writer;
+    writer = writer_;
+    os::operations.sleep_on = [](const uint32_t *, uint32_t, uint64_t ns) {
+        slices.push_back(ns);
+        if (slices.size() == 2) { core::bump_word(inside(writer).area.control->bell); } // as the slice ends
+        if (slices.size() == 3) { commit_chunk(writer, "a"); }
+        return -ETIMEDOUT;
+    };
+    EXPECT_EQ(speculo_wait(stranger, long_enough), 1);
+    uint64_t slice = has_own_word() ? 2 * ms : 250 * ms;
+    EXPECT_EQ(slices, (std::vector<uint64_t>{2 * ms, slice, 2 * ms}));
 }
 
 TEST_F(Wait, P12_compaction_before_the_sleep_hides_no_commit) {
@@ -380,6 +421,57 @@ TEST_F(WaitLossless, P12_reader_that_leaves_between_the_last_try_and_the_sleep_e
     Before::sleeping([&] { leave(); });
     EXPECT_EQ(speculo_wait(writer, long_enough), 1);
     EXPECT_EQ(Before::last_sleep(), -EAGAIN);
+}
+
+TEST_F(WaitLossless, reader_that_leaves_while_the_writer_spins_spares_it_the_sleep) {
+    if (!writer) { return; }
+    fill();
+    os::operations.sleep_on = [](const uint32_t *, uint32_t, uint64_t) {
+        ADD_FAILURE() << "it slept";
+        return -EINTR;
+    };
+    Before::spinning([&] { leave(); });
+    EXPECT_EQ(speculo_wait(writer, -1), 1);
+}
+
+// The reader does not wake it.
+TEST_F(WaitLossless, P12_reader_that_leaves_before_the_flag_is_seen_without_a_sleep) {
+    if (!writer) { return; }
+    fill();
+    os::operations.sleep_on = [](const uint32_t *, uint32_t, uint64_t) {
+        ADD_FAILURE() << "it slept";
+        return -EINTR;
+    };
+    Before::asking_for_status([&] { leave(); }); // behind the spinning
+    EXPECT_EQ(speculo_wait(writer, -1), 1);
+}
+
+TEST_F(WaitLossless, signal_ends_the_writer_s_wait) {
+    if (!writer) { return; }
+    fill();
+    os::operations.sleep_on = [](const uint32_t *, uint32_t, uint64_t) { return -EINTR; };
+    EXPECT_EQ(speculo_wait(writer, soon), -EINTR);
+}
+
+TEST_F(WaitLossless, stranger_that_leaves_wakes_the_writer_and_writes_nothing) {
+    if (!writer) { return; }
+    Faults faults;
+    reader = open_stranger(lossless_, faults);
+    fill();
+    static std::function<void()> leaving;
+    leaving = [&] { leave(); };
+    os::operations.sleep_on = [](const uint32_t *, uint32_t, uint64_t) {
+        leaving();
+        return 0;
+    };
+    static int wakes;
+    wakes = 0;
+    os::operations.wake = [](const uint32_t *, uint32_t) { ++wakes; };
+    const core::BellPage &bell = *inside(writer).ringer.bell.page;
+    uint32_t room = core::load_bell_word(bell.room);
+    EXPECT_EQ(speculo_wait(writer, long_enough), 1);
+    EXPECT_EQ(wakes, 1);
+    EXPECT_EQ(core::load_bell_word(bell.room), room);
 }
 
 TEST_F(WaitLossless, reader_that_waits_at_the_end_of_a_segment_leaves_it) {
@@ -501,6 +593,59 @@ TEST_F(Descriptor, P12_a_late_ring_does_not_silence_the_next) {
     EXPECT_TRUE(was_late);
     commit_chunk(writer_, "b");
     EXPECT_TRUE(is_readable(fd_));
+}
+
+// Then it looks again soon, as if nobody had heard it ask.
+TEST_F(Descriptor, rings_at_every_asking_do_not_hold_a_dispatch) {
+    if (!os::has_range_locks) { return; } // rings for nobody
+    static core::Writer *writer;
+    writer = &inside(writer_);
+    static int asked;
+    asked = 0;
+    os::operations.barrier = [] {
+        ++asked;
+        core::ring(writer->area, writer->ringer);
+        return 0;
+    };
+    static uint64_t alarm;
+    os::operations.watch_alarm = [](const os::Watch *, uint64_t after_ns) {
+        alarm = after_ns;
+        return 0;
+    };
+    EXPECT_EQ(speculo_area_dispatch(reader_), 0);
+    EXPECT_EQ(asked, 4);
+    EXPECT_EQ(alarm, 2 * ms);
+}
+
+TEST_F(Descriptor, of_a_stranger_is_readable_seldom_only_while_nobody_rings) {
+    Faults faults;
+    Handle stranger = open_stranger(name_, faults);
+    ASSERT_GE(speculo_area_get_fd(stranger), 0);
+    static uint64_t now, alarm;
+    now = 1;
+    os::operations.clock_fine = [] { return now; };
+    os::operations.watch_alarm = [](const os::Watch *, uint64_t after_ns) {
+        alarm = after_ns;
+        return 0;
+    };
+    auto alarm_after = [&](uint64_t ns) {
+        now += ns;
+        EXPECT_EQ(speculo_area_dispatch(stranger), 0);
+        return alarm;
+    };
+    EXPECT_EQ(alarm_after(0), 2 * ms);
+    EXPECT_EQ(alarm_after(2 * ms - 1), 2 * ms);
+    EXPECT_EQ(alarm_after(1), 250 * ms);
+    core::bump_word(inside(writer_).area.control->bell);
+    EXPECT_EQ(alarm_after(250 * ms), 2 * ms);
+}
+
+TEST_F(Descriptor, alarm_that_cannot_be_set_hides_nothing) {
+    Faults faults;
+    faults.fail_from(Site::watch_alarm, 1, EINVAL);
+    EXPECT_EQ(speculo_area_dispatch(reader_), -EINVAL);
+    commit_chunk(writer_, "a");
+    EXPECT_EQ(speculo_area_dispatch(reader_), 1);
 }
 
 TEST_F(Descriptor, writer_tells_it_only_when_asked) {

@@ -2,6 +2,7 @@
 // What waits for the commit: chunks, removals, and chunks that are to end.
 #include "writer.hpp"
 
+#include <algorithm>
 #include <cerrno>
 #include <unordered_map>
 
@@ -390,6 +391,50 @@ TEST_F(WriterTest, keys_of_one_hash_wait_together) {
         EXPECT_EQ(value_of(name_, one), "3");
         EXPECT_EQ(value_of(name_, other), no_value);
     }
+}
+
+TEST_F(WriterTest, last_slot_of_the_key_table_is_for_a_key_whatever_else_waits) {
+    uint64_t most = inside(writer_).current->map.geometry.table_slots * 3 / 4;
+    for (uint64_t i = 1; i < most; ++i) { put_key(writer_, "key" + std::to_string(i), "v"); }
+    commit(writer_);
+    put_chunk(writer_, "no key", aligned(64));
+    put_key(writer_, "key1", "has its slot");
+    put_key(writer_, "last", "v");
+    EXPECT_EQ(inside(writer_).current->generation, 1u);
+    Faults faults;
+    faults.fail_from(Site::create_unnamed, 1, ENOSPC); // no larger table
+    std::string more = "one more";
+    EXPECT_EQ(try_alloc(writer_, 1, ChunkOptions().with_key(more)), -ENOSPC);
+    faults.heal();
+    EXPECT_EQ(inside(writer_).current->generation, 1u);
+    put_key(writer_, more, "v");
+    EXPECT_EQ(inside(writer_).current->generation, 2u);
+    commit(writer_);
+    EXPECT_EQ(value_of(name_, "key1"), "has its slot");
+    EXPECT_EQ(value_of(name_, "last"), "v");
+    EXPECT_EQ(value_of(name_, more), "v");
+}
+
+TEST_F(WriterTest, P10_what_is_damaged_cannot_be_ended) {
+    commit_key(writer_, "k", "v"), commit_chunk(writer_, "a");
+    const core::SegmentMap &map = inside(writer_).current->map;
+    core::KeySlot &slot = *std::find_if(map.table(), map.table() + map.geometry.table_slots,
+                                        [](const core::KeySlot &one) { return core::peek(one.frame) != 0; });
+    uint64_t versions = core::peek(slot.versions);
+    for (uint32_t nowhere : {0u, inside(writer_).committed, UINT32_MAX}) {
+        core::put(slot.versions, core::pack_versions(nowhere, 0));
+        EXPECT_EQ(remove_key(writer_, "k"), -EBADMSG) << nowhere;
+    }
+    core::put(slot.versions, versions);
+    uint32_t word = core::peek(map.frame(core::first_place).commit);
+    core::put(map.frame(core::first_place).commit, 0x7fffffffu);
+    EXPECT_EQ(speculo_chunk_obsolete(writer_, 2), -EBADMSG); // on the way to it
+    EXPECT_EQ(try_alloc(writer_, 1, superseding(2)), -EBADMSG);
+    core::put(map.frame(core::first_place).commit, word);
+    EXPECT_EQ(remove_key(writer_, "k"), 0);
+    EXPECT_EQ(speculo_chunk_obsolete(writer_, 2), 0);
+    commit(writer_);
+    EXPECT_EQ(live_ids(name_), Ids{});
 }
 
 TEST(WriterClock, expired_chunk_that_is_still_stored_can_be_superseded) {
