@@ -173,7 +173,7 @@ int attachment_pin(Attachment &attachment, uint64_t generation, Entry entry) {
     return 0;
 }
 
-void attachment_pin_again(Attachment &attachment) { attachment.pins.add_if_any(); }
+void attachment_pin_again(Attachment &attachment) { attachment.pins.add(); }
 
 void attachment_leave(Attachment &attachment) { unlock_bytes(attachment, cursor_byte, 1); }
 

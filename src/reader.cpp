@@ -29,7 +29,7 @@ bool is_removed(const Area &area) { return control_marks(area) & mark_removed; }
 
 void prefault(Reader &reader, uint64_t bytes) {
     Attachment *segment = reader.cursor.segment;
-    if (bytes == 0 || !segment || reader.area.copier) { return; }
+    if (bytes == 0 || reader.area.copier) { return; }
     uint64_t there = segment->map.geometry.chunks_offset + segment->map.readable * place_size;
     os::operations.populate(segment->map.base, size_t(bytes < there ? bytes : there), os::Access::read);
 }

@@ -86,9 +86,7 @@ bool is_stale_and_read(const Reader &reader);
 
 // The time by which expiry is judged. 0, which hides nothing, if the clock of the host is not known.
 uint64_t reader_first_now(Reader &reader); // the same, while that is not settled yet
-inline uint64_t reader_now(Reader &reader) {
-    return reader.clock.known && !reader.was_rebooted ? clock_now(reader.clock) : reader_first_now(reader);
-}
+inline uint64_t reader_now(Reader &reader) { return reader.clock.known ? clock_now(reader.clock) : reader_first_now(reader); }
 
 // Whether a deadline (0: none) has passed.
 inline bool is_expired(Reader &reader, uint64_t expires) { return expires != 0 && has_passed(expires, reader_now(reader)); }

@@ -65,9 +65,7 @@ template <class Form> int next(speculo_snapshot &snapshot, speculo_chunk *ret_ch
     Frame frame;
     int found;
     while ((found = walk.next(frame)) == 1) {
-        bool is_wanted = is_visible(snapshot, source, frame);
-        if (source.error() < 0) { return source.error(); }
-        int given = is_wanted ? give(snapshot, frame, ret_chunk, Form{}) : 0;
+        int given = is_visible(snapshot, source, frame) ? give(snapshot, frame, ret_chunk, Form{}) : 0;
         if (given >= 0 || given == -EMSGSIZE) { snapshot.place = frame.end(); }
         if (given != 0) { return given; }
     }
@@ -79,8 +77,7 @@ template <class Form> int look_up(speculo_snapshot &snapshot, const Key &key, sp
     Frame frame;
     int found = find_key_in(*snapshot.segment, snapshot.map, source, snapshot.end, key, frame);
     if (found <= 0) { return found; }
-    if (!is_visible(snapshot, source, frame) || source.error() < 0) { return 0; }
-    return give(snapshot, frame, ret_chunk, Form{});
+    return is_visible(snapshot, source, frame) ? give(snapshot, frame, ret_chunk, Form{}) : 0;
 }
 
 // The segment and the end.

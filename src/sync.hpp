@@ -176,14 +176,6 @@ inline bool equal_bytes(const void *a, const void *b, size_t size) { return std:
 // Counts the users of something that several threads may let go of. What happens at 0 is done under a mutex.
 template <class Atomic> class CounterOf {
 public:
-    // One more, unless there is none: then the caller takes the mutex. Relaxed: whoever adds one has one already.
-    bool add_if_any() {
-        uint32_t count = count_.load(std::memory_order_relaxed);
-        while (count != 0) {
-            if (count_.compare_exchange_weak(count, count + 1, std::memory_order_relaxed)) { return true; }
-        }
-        return false;
-    }
     // One less, unless it is the last: then the caller takes the mutex. Release, paired with the acquire in `take`: this thread's
     // last use comes before whatever is done at 0.
     bool take_if_more() {
@@ -193,8 +185,8 @@ public:
         }
         return false;
     }
-    // Under the mutex, or where nobody is added from nothing: one more, one less (true: that was the last). The acquire is for those who
-    // did without the mutex; the release for the last one, if that one does without.
+    // Under the mutex, or where nobody is added from nothing: one more, one less (true: that was the last). Relaxed: whoever adds one
+    // without the mutex has one already. The acquire is for those who did without; the release for the last one, if that one does.
     void add() { count_.fetch_add(1, std::memory_order_relaxed); }
     bool take() { return count_.fetch_sub(1, std::memory_order_acq_rel) == 1; }
     bool any() const { return count_.load(std::memory_order_relaxed) != 0; }

@@ -354,16 +354,6 @@ TEST_F(Pins, pin_and_unpin_count_users) {
     EXPECT_EQ(segment.locks(), free_);
 }
 
-TEST_F(Pins, nobody_is_added_to_no_users) {
-    core::Counter users{};
-    EXPECT_FALSE(users.add_if_any());
-    EXPECT_FALSE(users.any());
-    users.add();
-    EXPECT_TRUE(users.add_if_any());
-    EXPECT_TRUE(users.take_if_more());
-    EXPECT_TRUE(users.is_one());
-}
-
 TEST_F(Pins, an_object_that_took_the_slot_is_another_attachment) {
     AreaProbe probe(name);
     core::Attachments attachments{};
