@@ -94,7 +94,7 @@ void enter_key(Writer &writer, uint32_t place, uint32_t flags, const Key &key) {
         uint32_t previous = before < writer.committed ? before : previous_version(versions);
         publish_versions(search.slot->versions, pack_versions(place, previous));
         end_life(writer, before, place);
-    } else {
+    } else if (search.slot) { // there is one, but for keys that a caller's overrun made up
         key_claim(*search.slot, key.hash, place);
         ++writer.keys;
     }
@@ -180,7 +180,8 @@ void count_in_all(Writer &writer, uint32_t first_word) {
     const SegmentMap &map = writer.current->map;
     uint32_t word = first_word;
     for (uint32_t place = writer.committed; place < writer.tail; word = peek(map.frame(place).commit)) {
-        PlainFrame frame = waiting_frame(writer, place, word);
+        PlainFrame frame = plain_frame(map, place, word);
+        if (frame.length > writer.tail - place) { return; } // a caller still writes where it must not
         count_in(writer, place, frame.length, 0, frame.flags);
         place = frame.end();
     }
@@ -191,8 +192,9 @@ void count_in_all(Writer &writer, uint32_t first_word) {
     const SegmentMap &map = writer.current->map;
     uint32_t first_word = 0;
     bool may_end_each_other = writer.pending_keys > 1;
-    for (uint32_t place = writer.committed; place < writer.tail;) {
-        PlainFrame frame = waiting_frame(writer, place);
+    uint64_t id = writer.first_id;
+    for (uint32_t place = writer.committed; place < writer.tail; ++id) {
+        PlainFrame frame = waiting_frame(writer, place, id);
         put(map.frame(place).successor, 0u);
         store_word(writer, place, frame.word, first_word);
         if (frame.flags & frame_key) { enter_key(writer, place, frame.flags, frame.key(map)); }

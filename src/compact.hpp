@@ -40,7 +40,7 @@ struct Lasting {
     }
     // It is superseded. In a damaged segment more may be than has been counted.
     void take(uint64_t length, uint32_t alignment, uint32_t flags) {
-        if (!lasts(flags)) { return; }
+        if (!lasts(flags) || chunks == 0) { return; }
         uint64_t most = most_places(length, alignment);
         places -= most < places ? most : places;
         keys -= (flags & frame_key) != 0 && keys != 0;

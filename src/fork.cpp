@@ -85,6 +85,7 @@ void own_mark_set(OwnMark &mark, uint32_t value, const ForkGuard &) {
 
 void own_mark_end(OwnMark &mark, const ForkGuard &) {
     if (mark.link) { delist(mark); }
+    mark.value = 0; // a child that is made from now on does not find it
 }
 
 ForkGuard::ForkGuard() { pthread_mutex_lock(&mutex); }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // Snapshots: a segment, an end and a time are all it takes.
 #include <cerrno>
+#include <utility>
 
 #include "fork.hpp"
 #include "reader.hpp"
@@ -101,7 +102,7 @@ void destroy(speculo_snapshot *snapshot) {
         snapshot->copies = copy->next;
         chunk_copy_release(copy);
     }
-    os::operations.release(snapshot->copier);
+    os::operations.release(std::exchange(snapshot->copier, nullptr));
     os::operations.release(snapshot);
 }
 
@@ -120,6 +121,7 @@ void delist(speculo_snapshot &snapshot) {
     if (!snapshot.link) { return; }
     *snapshot.link = snapshot.next;
     if (snapshot.next) { snapshot.next->link = snapshot.link; }
+    snapshot.link = nullptr;
 }
 
 } // namespace
@@ -155,7 +157,7 @@ int snapshot_key(speculo_snapshot &snapshot, const void *key, size_t key_size, s
 
 void snapshot_close(speculo_snapshot *snapshot) {
     delist(*snapshot);
-    attachment_unpin(snapshot->segment);
+    if (Attachment *segment = std::exchange(snapshot->segment, nullptr)) { attachment_unpin(segment); }
     destroy(snapshot);
 }
 

@@ -37,14 +37,27 @@ int reserve_records(Writer &writer, size_t more) {
 // Nothing but plain chunks wait.
 bool is_all_plain(const Writer &writer) { return has_pending(writer) && writer.pending_count == 0; }
 
+} // namespace
+
+PlainFrame mended_frame(const Writer &writer, uint32_t place, uint64_t id) {
+    constexpr uint64_t largest = (size_follows - 2) / place_size * place_size;
+    uint64_t size = (writer.tail - place) * place_size - sizeof(FrameHeader);
+    const SegmentMap &map = writer.current->map;
+    put(map.frame(place).id_flags, pack_id(id, 0));
+    return plain_frame(map, place, commit_word(size < largest ? size : largest));
+}
+
+namespace {
+
 // Gives them records, as something joins them that has to have one.
 int record_plain(Writer &writer) {
     if (!is_all_plain(writer)) { return 0; }
     if (int error = reserve_records(writer, size_t(writer.next_id - writer.first_id)); error < 0) { return error; }
     close_short_ways(writer);
     const SegmentMap &map = writer.current->map;
-    for (uint32_t place = writer.committed; place < writer.tail;) {
-        PlainFrame frame = waiting_frame(writer, place);
+    uint64_t id = writer.first_id;
+    for (uint32_t place = writer.committed; place < writer.tail; ++id) {
+        PlainFrame frame = waiting_frame(writer, place, id);
         FrameHeader &header = map.frame(place);
         Pending &pending = writer.pending[writer.pending_count++];
         pending = Pending{};
@@ -271,8 +284,10 @@ inline std::byte *append_plain(Writer &writer, uint64_t size, uint64_t end, uint
 }
 
 int shrink_plain(Writer &writer, uint64_t size) {
-    PlainFrame frame = waiting_frame(writer, writer.last_plain);
-    if (size > frame.size()) { return -EINVAL; }
+    const SegmentMap &map = writer.current->map;
+    PlainFrame frame = plain_frame(map, writer.last_plain, peek(map.frame(writer.last_plain).successor));
+    bool is_sound = frame.length == writer.tail - writer.last_plain; // else the chunk before was written beyond its end
+    if (!is_sound || size > frame.size()) { return -EINVAL; }
     put(writer.current->map.frame(frame.place).successor, commit_word(size));
     writer.tail = uint32_t(frame.place + frame_length(frame.shape.payload, size));
     return 0;

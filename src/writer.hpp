@@ -119,9 +119,10 @@ struct PlainFrame {
     uint32_t end() const { return uint32_t(place + length); }
     Key key(const SegmentMap &map) const { return {map.bytes(place) + shape.key, key_size, hash}; }
 };
+inline constexpr uint32_t plain_flags = frame_expiry | frame_tag | frame_key | frame_transient;
 // Whether a committed one was, by its flags and its commit word.
 constexpr bool may_be_plain(uint32_t flags, uint32_t word) {
-    return (flags & ~(frame_expiry | frame_tag | frame_key | frame_transient)) == 0 && word != 0 && word != size_follows;
+    return (flags & ~plain_flags) == 0 && word != 0 && word != size_follows;
 }
 inline uint64_t plain_length(const SegmentMap &map, uint32_t place, uint32_t flags, uint32_t word) {
     const FrameShape &shape = shapes_to_key.of[flags & frame_field_flags];
@@ -142,20 +143,17 @@ inline PlainFrame plain_frame(const SegmentMap &map, uint32_t place, uint32_t wo
     frame.length = frame_length(frame.shape.payload, frame.size());
     return frame;
 }
-// The same where it waits. A caller that wrote beyond the payload before may have spoilt this header: what lies behind the tail is not
-// to suffer from that.
-inline PlainFrame waiting_frame(const Writer &writer, uint32_t place, uint32_t word) {
-    PlainFrame frame = plain_frame(writer.current->map, place, word);
+// One that waits, by its place and the id that it has. A caller that wrote beyond a payload may have spoilt the header behind it, which
+// the id tells as a rule: where headers do not lead to the tail, one chunk without fields takes the rest, so that nothing else suffers.
+PlainFrame mended_frame(const Writer &writer, uint32_t place, uint64_t id);
+inline PlainFrame waiting_frame(const Writer &writer, uint32_t place, uint64_t id) {
+    const FrameHeader &header = writer.current->map.frame(place);
+    PlainFrame frame = plain_frame(writer.current->map, place, peek(header.successor));
     uint32_t most = writer.tail - place;
-    if (__builtin_expect(frame.length > most, 0)) {
-        uint64_t bytes = most * place_size;
-        frame.length = most;
-        frame.word = commit_word(bytes > frame.shape.payload ? bytes - frame.shape.payload : 0);
-    }
+    bool is_its_own = (peek(header.id_flags) & ~pack_id(0, plain_flags)) == id && frame.word - 1 < size_follows - 1;
+    bool is_sound = is_its_own && (frame.length < most ? id + 1 != writer.next_id : frame.length == most);
+    if (__builtin_expect(!is_sound, 0)) { return mended_frame(writer, place, id); }
     return frame;
-}
-inline PlainFrame waiting_frame(const Writer &writer, uint32_t place) {
-    return waiting_frame(writer, place, peek(writer.current->map.frame(place).successor));
 }
 
 // The key of a record that has one.

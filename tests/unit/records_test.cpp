@@ -278,47 +278,122 @@ TEST_F(Records, what_is_superseded_again_in_a_damaged_segment_does_not_spoil_wha
     EXPECT_EQ(value_of(name_, "k"), "2");
 }
 
-// A caller that writes beyond a payload spoils the header behind it. Readers are told that the frame is damaged, but no word beyond what
-// waits is stored to.
-TEST(RecordsOverrun, a_payload_that_is_overrun_spoils_what_waits_and_nothing_else) {
-    for (uint32_t pattern : {0u, 1u, 0x7fffffffu, 0xfffffffeu, 0xffffffffu, 0x04040404u, 0x20u}) {
-        for (bool is_joined : {false, true}) {
-            AreaName name;
-            Handle writer = make_area(name, 64 << 10);
-            commit_key(writer, "old", "value");
-            put_chunk(writer, "x");
-            EXPECT_EQ(speculo_rollback(writer), 0);
-            void *data = nullptr;
-            ASSERT_EQ(speculo_chunk_alloc(writer, 16, nullptr, &data, nullptr), 0);
-            std::memset(data, 'a', 16);
-            put_chunk(writer, std::string(40, 'b'));
-            uint32_t words[] = {0, pattern, pattern, pattern};
-            std::memcpy(static_cast<char *>(data) + 16, words, sizeof words);
-            if (is_joined) { put_chunk(writer, "aligned", aligned(64)); }
-            put_chunk(writer, "last");
-            commit(writer);
-            EXPECT_EQ(inside(writer).committed, inside(writer).tail);
-            EXPECT_EQ(value_of(name, "old"), "value");
-            commit_key(writer, "new", "works");
-            EXPECT_EQ(value_of(name, "new"), "works");
+// A caller that writes beyond a payload spoils the header behind it. Whatever it makes of it, all that suffers is what waits behind:
+// the area stays sound, and no word or record is written to but those of the commit.
+class RecordsOverrun : public testing::Test {
+protected:
+    RecordsOverrun() { begin(); }
+    void begin() {
+        writer_.close();
+        speculo_area_remove(name_.c_str());
+        writer_ = make_area(name_, 16 << 10);
+        commit_key(writer_, "old", "value");
+        put_chunk(writer_, "x"); // from then on there is room without records
+        EXPECT_EQ(speculo_rollback(writer_), 0);
+    }
+    std::byte *alloc(size_t size) {
+        void *data = nullptr;
+        EXPECT_EQ(speculo_chunk_alloc(writer_, size, nullptr, &data, nullptr), 0);
+        return static_cast<std::byte *>(data);
+    }
+    // A header that waits, of a chunk with a key.
+    static void lay_keyed_header(std::byte *at, uint64_t id, uint32_t key) {
+        core::put_field(at, 0, 0u);
+        core::put_field(at, 4, 1u);
+        core::put_field(at, 8, core::pack_id(id, core::frame_key));
+        const core::FrameShape &shape = core::shapes_to_key.of[core::frame_key];
+        core::put_field(at, shape.link, key);
+        core::put_field(at, shape.key_size, uint8_t(4));
+        core::copy_bytes(at + shape.key, &key, 4);
+    }
+    void expect_sound(uint64_t first, bool is_joined) {
+        if (is_joined) { put_chunk(writer_, "aligned", aligned(64)); }
+        commit(writer_);
+        EXPECT_EQ(inside(writer_).committed, inside(writer_).tail);
+        EXPECT_EQ(speculo_area_check(name_.c_str(), nullptr, nullptr), 0);
+        EXPECT_EQ(value_of(name_, "old"), "value");
+        Ids ids = live_ids(name_);
+        EXPECT_NE(std::find(ids.begin(), ids.end(), first), ids.end());
+        commit_key(writer_, "new", "works");
+        EXPECT_EQ(value_of(name_, "new"), "works");
+    }
+
+    AreaName name_;
+    Handle writer_;
+};
+
+TEST_F(RecordsOverrun, leaves_the_area_sound) {
+    for (uint32_t pattern : {0u, 1u, 0x11u, 0x7fffffffu, 0xfffffffeu, 0xffffffffu, 0x04040404u, 0x20u}) {
+        for (size_t size : {size_t(0), size_t(40), size_t(3000)}) {
+            for (int words = 1; words <= 4; ++words) {
+                begin();
+                bool is_joined = (words + size) % 2;
+                uint64_t first = inside(writer_).next_id;
+                std::byte *data = alloc(16), *next = alloc(size);
+                for (size_t i = 0; i + 4 <= size; i += 4) { core::copy_bytes(next + i, &pattern, 4); }
+                put_chunk(writer_, "last");
+                for (int i = 0; i < words; ++i) { core::copy_bytes(data + 16 + 4 * i, &pattern, 4); }
+                expect_sound(first, is_joined);
+            }
         }
     }
 }
 
-TEST(RecordsOverrun, a_chunk_whose_id_was_overrun_is_not_there) {
-    AreaName name;
-    Handle writer = make_area(name, 64 << 10);
-    put_chunk(writer, "x"); // from then on there is room without records
-    EXPECT_EQ(speculo_rollback(writer), 0);
-    void *data = nullptr;
-    ASSERT_EQ(speculo_chunk_alloc(writer, 16, nullptr, &data, nullptr), 0);
-    uint64_t id = put_chunk(writer, "spoilt");
+// Headers that are right in all but their keys, of which there are more than slots.
+TEST_F(RecordsOverrun, brings_no_more_keys_than_there_are_slots) {
+    uint64_t slots = current_segment(name_).map().geometry.table_slots;
+    for (uint64_t i = 1; i < slots * 3 / 4; ++i) { commit_key(writer_, "key " + std::to_string(i), "v"); }
+    std::byte *data = alloc(16);
+    for (uint32_t i = 0; i < slots; ++i) {
+        uint64_t id = inside(writer_).next_id;
+        std::byte *next = alloc(16);
+        lay_keyed_header(data + 16, id, i);
+        data = next;
+    }
+    commit(writer_);
+    EXPECT_EQ(value_of(name_, "old"), "value");
+    EXPECT_EQ(value_of(name_, "key 1"), "v");
+    EXPECT_EQ(speculo_area_compact(writer_), 0);
+    EXPECT_EQ(value_of(name_, "old"), "value");
+}
+
+// What the chunk has in it would be headers by the thousand, were they believed.
+TEST_F(RecordsOverrun, brings_no_more_chunks_than_there_were) {
+    uint64_t first = inside(writer_).next_id;
+    std::byte *data = alloc(16), *next = alloc(3000);
+    for (uint32_t i = 0; 16 * i + 16 < 3000; ++i) {
+        core::put_field(next + 16 * i, 4, 1u);
+        core::put_field(next + 16 * i, 8, first + 2 + i);
+    }
+    core::put_field(data + 16, 4, 1u);
+    expect_sound(first, true);
+}
+
+TEST_F(RecordsOverrun, ends_a_last_chunk_where_the_commit_ends) {
+    uint64_t first = inside(writer_).next_id;
+    std::byte *data = alloc(16);
+    alloc(0);
+    core::put_field(data + 24 - 16, 16, core::pack_id(first + 1, core::frame_expiry)); // its deadline would lie behind the tail
+    expect_sound(first, false);
+    EXPECT_EQ(read_all(open_reader(name_)).size(), 4u);
+}
+
+TEST_F(RecordsOverrun, takes_away_what_it_hides) {
+    std::byte *data = alloc(16);
+    uint64_t spoilt = put_chunk(writer_, "spoilt"), hidden = put_chunk(writer_, "hidden");
     std::memset(data, 0, 32);
-    EXPECT_EQ(speculo_chunk_obsolete(writer, id), -ENOENT);
-    EXPECT_EQ(try_alloc(writer, 1, superseding(id)), -ENOENT);
-    EXPECT_EQ(speculo_chunk_obsolete(writer, id - 1), 0);
-    EXPECT_EQ(speculo_rollback(writer), 0);
-    EXPECT_EQ(commit_chunk(writer, "a"), id - 1);
+    EXPECT_EQ(speculo_chunk_obsolete(writer_, hidden), -ENOENT);
+    EXPECT_EQ(try_alloc(writer_, 1, superseding(hidden)), -ENOENT);
+    EXPECT_EQ(speculo_chunk_obsolete(writer_, spoilt), 0);
+    EXPECT_EQ(speculo_rollback(writer_), 0);
+    EXPECT_EQ(commit_chunk(writer_, "a"), spoilt - 1);
+}
+
+TEST_F(RecordsOverrun, lets_nothing_shrink_that_is_not_known) {
+    std::byte *data = alloc(16);
+    put_chunk(writer_, "spoilt");
+    std::memset(data, 0, 32);
+    EXPECT_EQ(speculo_chunk_shrink(writer_, 0), -EINVAL);
 }
 
 TEST_F(Records, what_waits_is_left_behind_when_the_writer_dies) {
