@@ -148,6 +148,26 @@ TEST_F(BellTest, something_else_at_its_name_is_replaced) {
     struct stat found = {};
     ASSERT_EQ(lstat(path.c_str(), &found), 0);
     EXPECT_TRUE(S_ISREG(found.st_mode));
+    writer_.close();
+    ASSERT_EQ(unlink(path.c_str()), 0);
+    ASSERT_EQ(mkfifo(path.c_str(), 0600), 0);
+    writer_ = open_writer(name_);
+    EXPECT_TRUE(S_ISREG(status().st_mode));
+}
+
+// Who asks is another user, as far as the library can tell; the kernel may not even object.
+TEST_F(BellTest, strangers_do_not_write_it) {
+    AreaOptions options;
+    options.flags = SPECULO_AREA_TRUST_UID;
+    options.trusted_uid = status().st_uid;
+    faults_.set_user(status().st_uid + 1);
+    Handle reader = open_area(name_, 0, &options);
+    EXPECT_EQ(speculo_wait(reader, soon), 0);
+    const core::Bell &bell = static_cast<core::Reader *>(static_cast<speculo_area *>(reader))->waiting.bell;
+    EXPECT_NE(bell.page, nullptr);
+    EXPECT_FALSE(bell.is_writable);
+    EXPECT_FALSE(core::is_flag_set(page().sleepers));
+    faults_.set_user(status().st_uid);
 }
 
 } // namespace

@@ -31,6 +31,10 @@ Restore damage_current(const AreaName &, AreaProbe &area) {
     core::put(probe.map().header().prefix_end, probe.end() + 1);
     return nullptr;
 }
+Restore damage_frame(const AreaName &, AreaProbe &area) {
+    core::put(area.current_segment().map().frame(core::first_place).commit, 1u << 20);
+    return nullptr;
+}
 Restore damage_generation(const AreaName &, AreaProbe &area) {
     core::publish_generation(area.current_segment().map().header().generation, 99);
     return nullptr;
@@ -94,9 +98,10 @@ TEST_P(CheckOfDamage, never_says_that_all_is_sound) {
 
 INSTANTIATE_TEST_SUITE_P(Everywhere, CheckOfDamage,
                          testing::Values(Damage{"control_page", damage_control_page}, Damage{"current", damage_current},
-                                         Damage{"generation", damage_generation}, Damage{"history", damage_history},
-                                         Damage{"header", damage_header}, Damage{"segment_missing", hide_segment},
-                                         Damage{"bell_missing", hide_bell}, Damage{"lock_missing", hide_lock}),
+                                         Damage{"frame", damage_frame}, Damage{"generation", damage_generation},
+                                         Damage{"history", damage_history}, Damage{"header", damage_header},
+                                         Damage{"segment_missing", hide_segment}, Damage{"bell_missing", hide_bell},
+                                         Damage{"lock_missing", hide_lock}),
                          [](const testing::TestParamInfo<Damage> &info) { return std::string(info.param.name); });
 
 } // namespace

@@ -6,10 +6,12 @@
 #include <functional>
 #include <set>
 
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "checking.hpp"
 #include "child.hpp"
+#include "faults.hpp"
 
 namespace {
 
@@ -33,6 +35,12 @@ public:
         before<&os::Operations::open_directory>(), before<&os::Operations::open>(), before<&os::Operations::close>();
         before<&os::Operations::status>(), before<&os::Operations::status_at>();
         before<&os::Operations::map>(), before<&os::Operations::unmap>(), before<&os::Operations::lock>();
+    }
+    // The same without those that it makes while no other thread may fork: this very process may open and close meanwhile.
+    void before_each_step_that_others_may_fork_in() {
+        before<&os::Operations::allocate>(), before<&os::Operations::resize>(), before<&os::Operations::open_directory>();
+        before<&os::Operations::status>(), before<&os::Operations::status_at>();
+        before<&os::Operations::map>(), before<&os::Operations::unmap>();
     }
     // What a writer calls, but for what it does while no other thread may fork.
     void before_each_step_of_a_writer() {
@@ -185,6 +193,161 @@ TEST(CheckBesideAReplacement, sees_an_object_get_its_name) {
         EXPECT_EQ(result.error, 0) << result.text();
         EXPECT_EQ(hidden, nullptr);
     }
+}
+
+// One that is missing may be about to be made, and then another one: what was missing at one time and at another is not two.
+TEST(CheckBesideAReplacement, sees_the_slot_table_move_on) {
+    AreaName name;
+    Handle writer = make_area(name, 8 << 10);
+    for (int step = 0; step < 3; ++step) { compact_now(writer); }
+    AreaProbe area(name);
+    uint32_t oldest = (core::current_slot(area.current()) + 1) % 3, other = (oldest + 1) % 3;
+    core::Shared<uint64_t> &slot = area.control().slots[other];
+    uint64_t entry = core::peek(slot);
+    Hidden hidden(name, object_of(area, oldest)), hidden_too(name, object_of(area, other));
+    EXPECT_EQ(check(name).messages.size(), 2u);
+    int looks = 0;
+    Interruption interruption([&] {
+        if (++looks == 3) { core::publish_slot(slot, entry + core::pack_slot(1, 1)); } // when the first is looked for again
+    });
+    interruption.before<&os::Operations::status_at>();
+    CheckResult result = check(name);
+    EXPECT_EQ(result.error, 0) << result.text();
+    core::publish_slot(slot, entry);
+}
+
+// ---- something happens at each step of a check ----
+
+// Of an area that has a history, and no writer any more.
+struct Story {
+    std::function<void(const AreaName &, AreaProbe &)> prepare, act;
+    std::function<void(const CheckResult &)> judge;
+};
+
+void tell_at_each_step(const Story &story) {
+    int call = 0, last = 0;
+    for (bool is_done = false; !is_done && !testing::Test::HasFailure();) {
+        SCOPED_TRACE("before call " + std::to_string(++last));
+        AreaName name;
+        Handle writer = make_area(name, 8 << 10);
+        for (int step = 0; step < 3; ++step) { commit_key(writer, "key", "value"), compact_now(writer); }
+        writer.close();
+        AreaProbe area(name);
+        story.prepare(name, area);
+        call = 0;
+        Interruption interruption([&] {
+            if (++call == last) { story.act(name, area); }
+        });
+        interruption.before_each_step_that_others_may_fork_in();
+        CheckResult result = check(name);
+        is_done = call < last;
+        if (!is_done) { story.judge(result); }
+    }
+    EXPECT_GT(last, 20);
+}
+
+void remove_area(const AreaName &name, AreaProbe &) { EXPECT_EQ(speculo_area_remove(name.c_str()), 0); }
+
+std::string path_of(const AreaName &name, AreaProbe &area, uint32_t behind_current) {
+    uint32_t slot = (core::current_slot(area.current()) + 3 - behind_current) % 3;
+    return name.path().substr(0, name.path().rfind('/') + 1) + object_of(area, slot);
+}
+
+TEST(CheckBesideARemoval, finds_nothing_wrong) {
+    int stale = 0;
+    tell_at_each_step({[](const AreaName &, AreaProbe &) {}, remove_area,
+                       [&](const CheckResult &result) {
+                           EXPECT_TRUE(result.error == 0 || result.error == -ENOENT || result.error == -ESTALE) << result.error;
+                           EXPECT_EQ(result.messages.size(), 0u) << result.text();
+                           stale += result.error == -ESTALE;
+                       }});
+    EXPECT_GT(stale, 10);
+}
+
+// An area that is none any more is not called unsound, whatever was found in it before.
+TEST(CheckBesideARemoval, forgets_what_was_wrong) {
+    int stale = 0, unsound = 0;
+    auto prepare = [](const AreaName &name, AreaProbe &area) {
+        core::put(area.control().marks, 1u << 9);
+        EXPECT_EQ(unlink(path_of(name, area, 1).c_str()), 0);
+    };
+    tell_at_each_step({prepare, remove_area, [&](const CheckResult &result) {
+                           stale += result.error == -ESTALE;
+                           unsound += result.error == -EBADMSG; // all was looked at by then
+                           EXPECT_TRUE(result.error == -EBADMSG || result.error == -ENOENT || result.error == -ESTALE);
+                       }});
+    EXPECT_GT(stale, 10);
+    EXPECT_LT(unsound, 10);
+}
+
+// It was about to be told, and is the one that may be missing.
+TEST(CheckBesideAReplacement, an_object_that_loses_its_name_is_not_judged_any_more) {
+    int sound = 0;
+    auto prepare = [](const AreaName &name, AreaProbe &area) { EXPECT_EQ(chmod(path_of(name, area, 2).c_str(), 0666), 0); };
+    auto act = [](const AreaName &name, AreaProbe &area) { EXPECT_EQ(unlink(path_of(name, area, 2).c_str()), 0); };
+    tell_at_each_step({prepare, act, [&](const CheckResult &result) {
+                           sound += result.error == 0;
+                           EXPECT_TRUE(result.error == 0 || result.tells("others may write it")) << result.text();
+                       }});
+    EXPECT_GT(sound, 10);
+}
+
+// ---- a writer goes on while the check tells ----
+
+// What it tells is that the header's next id is none, before it looks at the keys.
+class CheckOfKeys : public testing::Test {
+protected:
+    // Two more versions: the way from them to that of the end begins in memory that was not there before.
+    void go_on() {
+        uint64_t id = commit_key(writer_, "key", std::string(100 << 10, 'n'));
+        SegmentProbe probe = current_segment(name_);
+        between_ = probe.place_of(id);
+        commit_key(writer_, "key", "newest");
+    }
+    template <typename Act> CheckResult check_while(Act act) {
+        SegmentProbe probe = current_segment(name_);
+        core::put(probe.map().header().next_id, uint64_t(0));
+        struct Telling {
+            CheckResult result;
+            std::function<void()> act;
+        } telling{{}, act};
+        auto report = [](void *user, int, const char *message) {
+            auto &all = *static_cast<Telling *>(user);
+            all.result.messages.emplace_back(message);
+            if (all.result.messages.size() == 1) { all.act(); }
+        };
+        telling.result.error = speculo_area_check(name_.c_str(), report, &telling);
+        EXPECT_EQ(telling.result.error, -EBADMSG);
+        EXPECT_TRUE(telling.result.tells("the next id")) << telling.result.text();
+        return telling.result;
+    }
+
+    Faults faults_;
+    AreaName name_;
+    Handle writer_ = make_area(name_, 256 << 10);
+    uint64_t other_ = commit_chunk(writer_, "other"), old_ = commit_key(writer_, "key", "old");
+    uint32_t between_ = 0; // place
+};
+
+TEST_F(CheckOfKeys, finds_the_way_to_a_version_from_behind_what_was_readable) {
+    CheckResult result = check_while([&] { go_on(); });
+    EXPECT_EQ(result.messages.size(), 1u) << result.text();
+}
+
+TEST_F(CheckOfKeys, says_so_where_that_cannot_be_known) {
+    CheckResult result = check_while([&] { go_on(), faults_.fail_from(Site::status, 1, EIO); });
+    faults_.heal();
+    EXPECT_TRUE(result.tells("how far it reaches cannot be known")) << result.text();
+    EXPECT_FALSE(result.tells("key slot") || result.tells("chunk")) << result.text();
+}
+
+TEST_F(CheckOfKeys, finds_that_the_way_leads_elsewhere) {
+    CheckResult result = check_while([&] {
+        go_on();
+        SegmentProbe probe = current_segment(name_);
+        core::put_field(probe.map().bytes(between_), core::frame_shape(core::frame_key, 3, false).link, probe.place_of(other_));
+    });
+    EXPECT_TRUE(result.tells("the way from newest and previous")) << result.text();
 }
 
 } // namespace

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "checking.hpp"
 
@@ -94,6 +95,10 @@ TEST_F(Checks, errors_to_open_are_those_of_a_reader) {
     core::put(area.control().incompatible, 1u);
     EXPECT_EQ(check(name).error, -EPROTONOSUPPORT);
     core::put(area.control().incompatible, 0u);
+    uint64_t current = area.current();
+    core::publish_current(area.control().current, 0); // still being created
+    EXPECT_EQ(check(name).error, -ENOENT);
+    core::publish_current(area.control().current, current);
 }
 
 TEST_F(Checks, let_go_of_what_they_have_pinned) {
@@ -179,6 +184,15 @@ TEST_F(Checks, find_a_chunk_in_the_reserve) {
     damage(commit, core::peek(commit) + (missing + 1) * core::place_size, at(last.place) + " chunk " + std::to_string(last.id));
 }
 
+// Where the next one would begin there is no memory.
+TEST_F(Checks, find_a_chunk_up_to_the_end_of_the_memory) {
+    SegmentProbe probe = area.current_segment();
+    core::Frame last = plain(probe);
+    core::Shared<uint32_t> &commit = probe.map().frame(last.place).commit;
+    uint32_t missing = probe.map().readable - last.end();
+    damage(commit, core::peek(commit) + missing * core::place_size, at(probe.map().readable) + " the frame is senseless");
+}
+
 TEST_F(Checks, allow_what_a_writer_may_have_left) {
     SegmentProbe probe = area.current_segment();
     core::Frame live = plain(probe), keyed = third(probe);
@@ -208,6 +222,22 @@ TEST_F(Checks, find_what_is_wrong_with_the_index) {
     }
 }
 
+// The last page, in which no frame begins, but one of a batch that died may.
+TEST_F(Checks, find_what_is_wrong_with_the_index_behind_the_last_frame) {
+    commit_chunk(writer, std::string(5000, 'l'));
+    SegmentProbe probe = area.current_segment();
+    uint32_t end = probe.end(), page = (end - 1) / core::places_per_page;
+    ASSERT_EQ(end / core::places_per_page, page);
+    core::IndexEntry &entry = probe.map().index()[page];
+    ASSERT_EQ(core::peek(entry), 0u);
+    core::put(entry, end);
+    expect_sound(name);
+    core::put(entry, 0u);
+    std::string where = "index entry " + std::to_string(page) + " is";
+    damage(entry, end - 1, where);
+    damage(entry, (page + 1) * core::places_per_page, where);
+}
+
 TEST_F(Checks, find_what_is_wrong_with_the_key_table) {
     SegmentProbe probe = area.current_segment();
     core::Frame newest = third(probe);
@@ -226,6 +256,10 @@ TEST_F(Checks, find_what_is_wrong_with_the_key_table) {
     damage(slot.versions, core::pack_versions(newest.place, second - 1), where + " newest and previous");
     damage(slot.versions, core::pack_versions(probe.end(), 0), where + " the way from newest and previous");
     damage(slot.versions, core::pack_versions(second, 0), at(newest.place) + " the key of chunk");
+    uint32_t first = core::peek(slot.frame);
+    core::put(slot.frame, second);
+    damage(slot.versions, core::pack_versions(newest.place, first), where + " newest and previous"); // older than the slot
+    core::put(slot.frame, first);
     damage(probe.map().frame(second).successor, 0, at(second) + " chunk ");
     core::Shared<uint32_t> &word = first_field(probe, newest.place);
     ASSERT_EQ(core::peek(word), second);
@@ -323,6 +357,15 @@ TEST_F(Checks, find_objects_that_others_may_write_and_those_cut_short) {
     expect(base() + "@bell: it is shorter");
 }
 
+TEST_F(Checks, find_something_else_in_the_place_of_an_object) {
+    std::string object = object_of(area, (core::current_slot(area.current()) + 1) % 3);
+    std::string path = name.path().substr(0, name.path().rfind('/') + 1) + object;
+    Hidden hidden(name, object);
+    ASSERT_EQ(mkdir(path.c_str(), 0700), 0);
+    expect(object + ": it is no regular file");
+    ASSERT_EQ(rmdir(path.c_str()), 0);
+}
+
 TEST_F(Checks, list_a_bounded_number_of_problems) {
     SegmentProbe probe = area.current_segment();
     for (uint64_t i = 0; i < probe.map().geometry.table_slots; ++i) { core::put(probe.map().table()[i].frame, UINT32_MAX); }
@@ -330,6 +373,7 @@ TEST_F(Checks, list_a_bounded_number_of_problems) {
     core::FrameWalk walk(probe.map(), core::first_place, probe.end());
     core::Frame frame;
     while (walk.next(frame) == 1) { core::put(probe.map().frame(frame.place).successor, UINT32_MAX); }
+    Hidden bell(name, base() + "@bell"); // is looked at last
     CheckResult result = check(name);
     EXPECT_EQ(result.error, -EBADMSG);
     ASSERT_EQ(result.messages.size(), 101u);

@@ -6,6 +6,7 @@
 #include <cerrno>
 
 #include "faults.hpp"
+#include "probe.hpp"
 #include "writing.hpp"
 
 namespace {
@@ -203,6 +204,16 @@ TEST_F(Commit, of_obsoletes_only_takes_one_marker) {
     speculo_snapshot_close(before);
 }
 
+// Nothing is left of it, nor of anything that was committed.
+TEST_F(Commit, obsoleting_what_a_compaction_drops_meanwhile) {
+    uint64_t last = fill_segment(writer_, 1000, transient()).back();
+    EXPECT_EQ(speculo_chunk_obsolete(writer_, last), 0);
+    uint64_t next = put_chunk(writer_, std::string(1000, 'n'));
+    EXPECT_EQ(inside(writer_).current->generation, 2u);
+    commit(writer_);
+    EXPECT_EQ(live_ids(name_), Ids{next});
+}
+
 // ---- removal ----------------------------------------------------------------------------------------------------------------
 
 TEST_F(Commit, removal_is_told_to_cursors_and_never_live) {
@@ -260,6 +271,37 @@ TEST_F(Commit, superseding_what_the_batch_removes_leaves_the_removal_to_be_told)
     EXPECT_EQ(delivered(), (Ids{2, 3}));
     EXPECT_EQ(live_ids(name_), (Ids{3}));
     EXPECT_EQ(value_of(name_, "k"), no_value);
+}
+
+// ---- what is damaged meanwhile ----------------------------------------------------------------------------------------------
+
+// Of a frame that cannot be read nothing is counted; its key leads to the next version all the same.
+TEST_F(Commit, P10_a_version_whose_frame_is_damaged_is_superseded) {
+    std::string key = "nine char", payload = "this is no size, but will be read as one";
+    for (uint32_t wrong : {0u, core::size_follows}) {
+        uint64_t id = commit_key(writer_, key, payload), dead = inside(writer_).dead;
+        SegmentProbe probe = current_segment(name_);
+        core::Shared<uint32_t> &word = probe.frame_of(id).commit;
+        uint32_t right = core::peek(word);
+        core::put(word, wrong);
+        uint64_t next = commit_key(writer_, key, "next");
+        EXPECT_EQ(inside(writer_).dead, dead);
+        core::put(word, right);
+        EXPECT_EQ(live_ids(name_), Ids{next});
+        EXPECT_EQ(value_of(name_, key), "next");
+    }
+}
+
+TEST_F(Commit, P10_superseding_what_cannot_be_found_any_more_ends_nothing) {
+    uint64_t lost = commit_chunk(writer_, "lost"), heir = put_chunk(writer_, "heir", superseding(lost));
+    SegmentProbe probe = current_segment(name_);
+    core::Shared<uint32_t> &word = probe.frame_of(lost).commit;
+    uint32_t right = core::peek(word);
+    core::put(word, 1u << 20);
+    commit(writer_);
+    core::put(word, right);
+    EXPECT_EQ(core::peek(probe.map().frame(0).successor), 0u); // nor anything else
+    EXPECT_EQ(live_ids(name_), (Ids{lost, heir}));
 }
 
 // ---- P2 ---------------------------------------------------------------------------------------------------------------------

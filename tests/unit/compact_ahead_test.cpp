@@ -195,6 +195,25 @@ TEST(CompactAheadFaults, P9_a_copy_that_runs_out_of_memory_is_given_up) {
     EXPECT_EQ(faults.leaks(), "");
 }
 
+// The copy is complete, but there is no memory behind it for the chunk that does not fit here any more.
+TEST(CompactAheadFaults, P9_a_copy_without_memory_for_what_follows_is_given_up) {
+    Faults faults;
+    AreaName name;
+    Handle writer = make_area(name, capacity);
+    Ids ids;
+    for (int i = 0; i < 50; ++i) { ids.push_back(commit_chunk(writer, std::string(size, 'l'))); }
+    while (!inside(writer).copy.segment || inside(writer).copy.looked < inside(writer).lasting.end) {
+        commit_chunk(writer, std::string(size, 't'), transient());
+    }
+    faults.fail_from(Site::allocate_space, 1, ENOSPC);
+    EXPECT_EQ(try_alloc(writer, capacity / 2), -ENOSPC);
+    EXPECT_EQ(inside(writer).current->generation, 1u);
+    faults.heal();
+    ids.push_back(commit_chunk(writer, std::string(capacity / 2, 'l')));
+    EXPECT_EQ(inside(writer).current->generation, 2u);
+    EXPECT_EQ(live_ids(name), ids);
+}
+
 TEST_F(CompactAhead, compact_now_uses_what_was_begun) {
     Ids ids = commit_lasting(400);
     fill_until_begun();
@@ -218,6 +237,84 @@ TEST_F(CompactAhead, compact_percent_begins_at_once_and_switches_when_all_is_cop
     EXPECT_LT(inner().tail, capacity / core::place_size / 2); // it did not wait until the segment was full
     ids.push_back(ids_of(lasting_chunks()).back());
     EXPECT_EQ(lasting_ids(), ids);
+}
+
+TEST_F(CompactAhead, compact_percent_hurries_what_was_begun) {
+    AreaOptions options(capacity);
+    options.compact_percent = 50;
+    writer_.close();
+    writer_ = open_area(name_, SPECULO_OPEN_WRITE, &options);
+    commit_lasting(60);
+    Ids passing;
+    for (int i = 0; i < 400; ++i) { passing.push_back(commit_chunk(writer_, std::string(size, 't'), transient())); }
+    fill_until_begun();
+    for (int i = 0; i < 30; ++i) { put_chunk(writer_, std::string(size, 'r')); }
+    EXPECT_EQ(speculo_rollback(writer_), 0);
+    for (uint64_t id : passing) { EXPECT_EQ(speculo_chunk_obsolete(writer_, id), 0); }
+    commit(writer_);
+    core::WriterSegment *next = inner().copy.segment;
+    uint32_t looked = inner().copy.looked;
+    commit_chunk(writer_, std::string(size, 't'), transient());
+    EXPECT_EQ(inner().copy.segment, next);
+    EXPECT_EQ(inner().copy.looked, looked); // what was rolled back has done that share
+    EXPECT_TRUE(inner().copy.is_impatient);
+    uint64_t left = inner().current->map.geometry.chunk_end - inner().tail, before = inner().next_id;
+    fill_until_switched();
+    EXPECT_LT((inner().next_id - before) * size / core::place_size, left * 3 / 4); // it did not wait until the segment was full
+    EXPECT_EQ(lasting_ids().size(), 60u);
+}
+
+// As if nothing had been committed since the switch, though there is more to copy.
+TEST_F(CompactAhead, P10_a_damaged_end_of_the_prefix_foretells_nothing) {
+    Ids ids = commit_lasting(60);
+    while (!is_begun()) {
+        core::put(inner().current->map.header().prefix_end, inner().committed);
+        commit_chunk(writer_, std::string(size, 't'), transient());
+    }
+    fill_until_switched();
+    EXPECT_EQ(lasting_ids(), ids);
+}
+
+// ---- what was begun will not do --------------------------------------------------------------------------------------------
+
+TEST_F(CompactAhead, P5_a_smaller_segment_is_given_up_when_more_is_to_last) {
+    AreaOptions options(capacity / 8);
+    options.max_capacity = capacity / 8;
+    writer_.close();
+    writer_ = open_area(name_, SPECULO_OPEN_WRITE, &options);
+    Ids ids = commit_lasting(20);
+    fill_until_begun();
+    EXPECT_EQ(inner().copy.segment->map.geometry.capacity, capacity / 8);
+    uint64_t before = generation();
+    for (uint64_t id : commit_lasting(150)) { ids.push_back(id); }
+    EXPECT_EQ(generation(), before);
+    compact_now(writer_);
+    EXPECT_EQ(inner().current->map.geometry.capacity, capacity);
+    EXPECT_EQ(lasting_ids(), ids);
+}
+
+// A key table that has become far too large is followed by a small one, which many keys may come too late for.
+TEST(CompactAheadKeys, P5_a_smaller_table_is_given_up_when_there_are_more_keys) {
+    for (bool wait : {false, true}) { // for the commit
+        AreaName name;
+        Handle writer = make_area(name, capacity / 8);
+        auto key = [](int i) { return "key " + std::to_string(i); };
+        for (int i = 0; i < 800; ++i) { commit_key(writer, key(i), ""); }
+        for (int i = 0; i < 800; ++i) { EXPECT_EQ(remove_key(writer, key(i)), 0); }
+        for (int i = 0; i < 20; ++i) { commit_chunk(writer, std::string(size, 'l')); }
+        while (!inside(writer).copy.segment) { commit_chunk(writer, std::string(size, 't'), transient()); }
+        uint64_t slots = inside(writer).copy.segment->map.geometry.table_slots, before = inside(writer).current->generation;
+        EXPECT_LT(slots, 200u);
+        for (int i = 0; i < 200; ++i) { wait ? put_key(writer, key(i), "new") : commit_key(writer, key(i), "new"); }
+        EXPECT_EQ(inside(writer).current->generation, before);
+        while (inside(writer).current->generation == before) { put_chunk(writer, std::string(size, 't'), transient()); }
+        commit(writer);
+        EXPECT_GT(inside(writer).current->map.geometry.table_slots, slots);
+        Handle reader = open_reader(name);
+        for (int i = 0; i < 200; ++i) { ASSERT_EQ(value_of(reader, key(i)), "new") << i; }
+        compact_now(writer);
+        EXPECT_EQ(live_ids(name).size(), 220u);
+    }
 }
 
 // ---- what was copied already ends ------------------------------------------------------------------------------------------------
@@ -298,14 +395,18 @@ TEST_F(CompactAhead, P2_a_commit_may_span_the_switch) {
     commit_key(writer_, "key", "old");
     fill_until_copied();
     put_key(writer_, "key", "new");
-    put_chunk(writer_, "heir", superseding(ids[0]));
+    uint64_t heir = put_chunk(writer_, "heir", superseding(ids[0]));
+    put_chunk(writer_, "heir of the heir", superseding(heir));
+    EXPECT_EQ(speculo_chunk_obsolete(writer_, ids[1]), 0);
+    core::WriterSegment *next = inner().copy.segment;
     while (is_begun()) { put_chunk(writer_, std::string(size, 't'), transient()); }
+    EXPECT_EQ(inner().current, next);
     EXPECT_EQ(lasting_ids().size(), 401u);
     EXPECT_EQ(value_of(name_, "key"), "old");
     commit(writer_);
     EXPECT_EQ(value_of(name_, "key"), "new");
-    EXPECT_EQ(lasting_ids().front(), ids[1]);
-    EXPECT_EQ(lasting_ids().size(), 401u);
+    EXPECT_EQ(lasting_ids().front(), ids[2]);
+    EXPECT_EQ(lasting_ids().size(), 400u);
 }
 
 // Both supersede a chunk that was passed over, so that only the later one may be live.
@@ -316,6 +417,24 @@ TEST_F(CompactAhead, P2_two_superseders_of_what_was_passed_over_are_not_both_liv
     uint64_t first = put_chunk(writer_, "first", superseding(passing));
     uint64_t before = generation();
     while (generation() == before) { put_chunk(writer_, std::string(size, 't'), transient()); }
+    uint64_t second = put_chunk(writer_, "second", superseding(passing));
+    commit(writer_);
+    Ids live = live_ids(name_);
+    EXPECT_EQ(std::count(live.begin(), live.end(), first), 0);
+    EXPECT_EQ(std::count(live.begin(), live.end(), second), 1);
+}
+
+// The same where the first of them is what makes the area compact.
+TEST_F(CompactAhead, P2_what_was_passed_over_comes_along_if_it_is_to_be_superseded) {
+    commit_lasting(400);
+    uint64_t passing = commit_chunk(writer_, "passing", transient());
+    fill_until_copied();
+    while (inner().tail + 2 * size / core::place_size < inner().current->map.geometry.chunk_end) {
+        commit_chunk(writer_, std::string(size, 't'), transient());
+    }
+    ASSERT_TRUE(is_begun());
+    uint64_t before = generation(), first = put_chunk(writer_, std::string(3 * size, 'f'), superseding(passing));
+    EXPECT_EQ(generation(), before + 1);
     uint64_t second = put_chunk(writer_, "second", superseding(passing));
     commit(writer_);
     Ids live = live_ids(name_);

@@ -136,6 +136,47 @@ TEST_F(CompactChoice, number_of_segments_can_change) {
     EXPECT_EQ(info_of(writer_).segments, 3u);
 }
 
+// Then only the current one is left, whatever the control page says.
+TEST_F(CompactChoice, P10_a_damaged_number_of_segments_costs_no_more_than_history) {
+    commit_chunk(writer_, "live");
+    compact(2);
+    core::put(inside(writer_).area.control->segments, 0u);
+    compact(1);
+    EXPECT_EQ(core::count_segments(inside(writer_)), 1u);
+    EXPECT_EQ(live_ids(name_), (Ids{1}));
+    core::put(inside(writer_).area.control->segments, 3u);
+    compact(3);
+    EXPECT_EQ(live_ids(name_), (Ids{1}));
+}
+
+// It has the bytes, but too few slots for keys.
+TEST(CompactChoiceFaults, a_full_file_system_does_not_make_a_small_key_table_do) {
+    Faults faults;
+    AreaName name;
+    AreaOptions options(small);
+    options.segments = 2;
+    Handle writer = make_area(name, options);
+    compact_now(writer);
+    int keys = 0;
+    auto put_next = [&] {
+        std::string key = "key " + std::to_string(keys);
+        ChunkOptions chunk;
+        int error = try_alloc(writer, 8, chunk.with_key(key));
+        keys += error == 0;
+        return error;
+    };
+    faults.fail_from(Site::allocate_space, 1, ENOSPC);
+    int error;
+    while ((error = put_next()) == 0) { commit(writer); }
+    EXPECT_EQ(error, -ENOSPC);
+    EXPECT_EQ(keys, 48); // three quarters of 64
+    faults.heal();
+    EXPECT_EQ(put_next(), 0);
+    commit(writer);
+    EXPECT_EQ(inside(writer).current->map.geometry.table_slots, 128u);
+    EXPECT_EQ(live_ids(name).size(), 49u);
+}
+
 // A cursor in generation g finds its successor until g + n + 1 is begun.
 TEST_F(CompactChoice, P5_cursor_finds_its_successor_for_a_whole_round) {
     for (uint32_t behind = 1; behind <= 4; ++behind) {
@@ -234,6 +275,57 @@ TEST_F(CompactLossless, ENOSPC_goes_first_where_waiting_would_not_help) {
     EXPECT_EQ(speculo_area_compact(writer_), -EAGAIN);
     EXPECT_EQ(try_alloc(writer_, 30000), -ENOSPC);
     EXPECT_EQ(try_alloc(writer_, small), -EMSGSIZE);
+}
+
+// The file system has no room for another object, and none of those there are is large enough, whoever leaves it.
+TEST_F(CompactLossless, ENOSPC_goes_first_where_the_file_system_is_full) {
+    Faults faults;
+    if (!make(3)) { return; }
+    commit_chunk(writer_, std::string(40000, 'l'));
+    Handle reader = open_reader(name_);
+    compact_now(writer_);
+    writer_.close();
+    AreaOptions options(2 * small);
+    writer_ = open_area(name_, SPECULO_OPEN_WRITE, &options);
+    faults.fail_from(Site::allocate_space, 1, ENOSPC);
+    EXPECT_EQ(try_alloc(writer_, 30000), -ENOSPC);
+    faults.heal();
+    EXPECT_EQ(try_alloc(writer_, 30000), 0);
+    writer_.close();
+}
+
+// Not only a cursor that leaves makes room.
+TEST_F(CompactLossless, a_full_file_system_is_not_waited_for) {
+    Faults faults;
+    if (!make(3)) { return; }
+    Handle reader = open_reader(name_);
+    next_segment();
+    faults.fail_from(Site::create_unnamed, 1, ENOSPC);
+    EXPECT_EQ(speculo_area_compact(writer_), -EAGAIN);
+    EXPECT_EQ(speculo_wait(writer_, 0), 1);
+    faults.heal();
+    compact_now(writer_);
+    EXPECT_EQ(speculo_area_compact(writer_), -EAGAIN);
+    EXPECT_EQ(speculo_wait(writer_, 0), 0); // now there are three
+    writer_.close(), reader.close();
+}
+
+TEST_F(CompactLossless, a_segment_too_many_stays_while_a_cursor_is_in_it) {
+    if (!make(3)) { return; }
+    next_segment();
+    Handle reader = open_reader(name_);
+    next_segment();
+    writer_.close();
+    AreaOptions options;
+    options.segments = 2;
+    writer_ = open_area(name_, SPECULO_OPEN_WRITE, &options);
+    next_segment();
+    EXPECT_EQ(generation(), 4u);
+    EXPECT_EQ(info_of(writer_).segments, 3u);
+    EXPECT_EQ(read_all(reader).size(), 2u);
+    EXPECT_EQ(info_of(reader).skipped, 0u);
+    next_segment();
+    EXPECT_EQ(info_of(writer_).segments, 2u);
 }
 
 TEST_F(CompactLossless, closing_reader_lets_the_writer_go_on) {

@@ -5,6 +5,7 @@
 #include <cerrno>
 
 #include "faults.hpp"
+#include "probe.hpp"
 #include "writing.hpp"
 
 namespace {
@@ -182,6 +183,20 @@ TEST_F(Compact, found_ids_stay_found) {
     }
     EXPECT_EQ(speculo_chunk_obsolete(writer_, 2), -ENOENT);
     EXPECT_EQ(speculo_chunk_obsolete(writer_, 598), 0);
+}
+
+// What has a deadline is looked at one by one.
+TEST_F(Compact, P10_nothing_is_left_behind_because_a_frame_is_damaged) {
+    uint64_t id = commit_chunk(writer_, "damaged", living(3600 * 1000 * ms)), last = commit_chunk(writer_, "behind");
+    SegmentProbe probe = current_segment(name_);
+    core::Shared<uint32_t> &word = probe.frame_of(id).commit;
+    uint32_t right = core::peek(word);
+    core::put(word, 1u << 20);
+    EXPECT_EQ(speculo_area_compact(writer_), -EBADMSG);
+    EXPECT_EQ(generation(), 1u);
+    core::put(word, right);
+    compact_now(writer_);
+    EXPECT_EQ(live_ids(name_), (Ids{id, last}));
 }
 
 // ---- when -------------------------------------------------------------------------------------------------------------------

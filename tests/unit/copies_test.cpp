@@ -472,6 +472,32 @@ TEST_F(Copies, P9_what_could_not_be_copied_is_looked_at_again) {
     EXPECT_EQ(fail_each_copy([&](speculo_area *reader) { return speculo_seek(reader, ids[1] + 1); }), 0);
 }
 
+// Behind two that were superseded comes one whose header ends what was read ahead; its tag comes with the next piece, or not.
+TEST_F(Copies, a_field_that_cannot_be_read_is_not_taken_for_none) {
+    Faults faults;
+    AreaName other;
+    Handle second = make_area(other, capacity);
+    uint64_t first = put_chunk(second, "first");
+    uint64_t ahead = put_chunk(second, std::string(core::Copier::most_at_once - 2 * sizeof(core::FrameHeader), 'x'));
+    ChunkOptions options = superseding(ahead);
+    options.tag = 7;
+    put_chunk(second, "tagged", options), put_chunk(second, "last", superseding(first));
+    commit(second);
+    bool has_failed = true;
+    for (uint64_t call = 1; has_failed; ++call) {
+        Handle reader = open_untrusted(other);
+        speculo_chunk view{};
+        faults.reset_counts();
+        faults.fail(Site::read_at, call, EIO);
+        int found = speculo_read_next(reader, &view);
+        has_failed = faults.fired() != 0;
+        faults.heal();
+        EXPECT_EQ(found, has_failed ? -EIO : 1);
+        if (has_failed) { EXPECT_EQ(speculo_read_next(reader, &view), 1); }
+        EXPECT_EQ(view.tag, 7u);
+    }
+}
+
 // ---- nothing is mapped ------------------------------------------------------------------------------------------------------------
 
 // Headers lie at the end of what is copied at once, their fields behind it: then the header has to be copied again.
