@@ -110,6 +110,7 @@ void switch_over(Writer &writer) {
     writer.lasting = copy.lasting;
     writer.carried = copy.lasting.places;
     writer.retry_place = 0;
+    writer.is_refused = false;
     place_pending(writer);
     compact_plan(writer);
     drop_surplus(writer);
@@ -126,8 +127,10 @@ int compact_at_once(Writer &writer, const Room &request) {
     if (!next_geometry(writer, total, geometry)) { return -ENOSPC; }
     WriterSegment *next = nullptr;
     int error = next_segment(writer, geometry, total, total.end, &next);
-    writer.is_refused = error == -EAGAIN;
-    if (error != 0) { return error; }
+    if (error != 0) {
+        writer.is_refused = error == -EAGAIN;
+        return error;
+    }
     copy_begin(writer, next);
     error = copy_on(writer, everything);
     if (error < 0) { // GCOVR_EXCL_START: all fits, as the survey has seen to; then somebody has damaged the segment meanwhile
@@ -197,10 +200,11 @@ void publish_end(const SegmentMap &map, uint32_t place, uint64_t generation, uin
 }
 
 bool compact_has_room(Writer &writer) {
-    const WriterSegment *oldest = oldest_retired(writer);
-    bool may_make_another = count_segments(writer) < peek(writer.area.control->segments);
-    if (writer.is_refused && oldest && !may_make_another) { writer.is_refused = segment_has_cursor(*oldest); }
-    return !writer.is_refused || !oldest || may_make_another;
+    if (writer.is_refused) {
+        const WriterSegment *oldest = oldest_retired(writer);
+        writer.is_refused = oldest && segment_has_cursor(*oldest);
+    }
+    return !writer.is_refused;
 }
 
 int compact(Writer &writer, const Room &request) {

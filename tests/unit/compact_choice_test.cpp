@@ -294,19 +294,33 @@ TEST_F(CompactLossless, ENOSPC_goes_first_where_the_file_system_is_full) {
     writer_.close();
 }
 
-// Not only a cursor that leaves makes room.
-TEST_F(CompactLossless, a_full_file_system_is_not_waited_for) {
+// An alloc would be refused again at once: whoever waits in between is not to go round and round.
+TEST_F(CompactLossless, P12_a_cursor_is_waited_for_where_the_file_system_is_full) {
     Faults faults;
     if (!make(3)) { return; }
     Handle reader = open_reader(name_);
     next_segment();
     faults.fail_from(Site::create_unnamed, 1, ENOSPC);
     EXPECT_EQ(speculo_area_compact(writer_), -EAGAIN);
+    EXPECT_EQ(speculo_wait(writer_, 0), 0);
+    read_all(reader);
     EXPECT_EQ(speculo_wait(writer_, 0), 1);
-    faults.heal();
+    compact_now(writer_);
+    writer_.close(), reader.close();
+}
+
+// The refusal is over, however the next segment has come about.
+TEST_F(CompactLossless, P12_a_copy_made_ahead_ends_the_wait_as_well) {
+    if (!make(2)) { return; }
+    for (int i = 0; i < 4; ++i) { commit_chunk(writer_, std::string(small / 16, 'l')); }
+    Handle reader = open_reader(name_);
     compact_now(writer_);
     EXPECT_EQ(speculo_area_compact(writer_), -EAGAIN);
-    EXPECT_EQ(speculo_wait(writer_, 0), 0); // now there are three
+    read_all(reader);
+    uint64_t before = generation();
+    while (generation() == before) { commit_chunk(writer_, std::string(500, 't'), transient()); }
+    EXPECT_EQ(try_alloc(writer_, 500), 0);
+    EXPECT_EQ(speculo_wait(writer_, 0), 1);
     writer_.close(), reader.close();
 }
 
