@@ -199,6 +199,8 @@ void publish_end(const SegmentMap &map, uint32_t place, uint64_t generation, uin
     publish_commit(end.commit, commit_word(0));
 }
 
+bool compact_may_make_another(const Writer &writer) { return count_segments(writer) < peek(writer.area.control->segments); }
+
 bool compact_has_room(Writer &writer) {
     if (writer.is_refused) {
         const WriterSegment *oldest = oldest_retired(writer);

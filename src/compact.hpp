@@ -89,6 +89,8 @@ void compact_plan(Writer &writer);
 
 // Lossless: whether a compaction that cursors were in the way of may succeed now.
 bool compact_has_room(Writer &writer);
+// Whether there are fewer segments than there may be.
+bool compact_may_make_another(const Writer &writer);
 
 // Publishes END in a retired segment: readers go on in the segment of `generation` in `slot`.
 void publish_end(const SegmentMap &map, uint32_t place, uint64_t generation, uint32_t slot, uint32_t incarnation);

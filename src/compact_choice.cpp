@@ -87,7 +87,7 @@ int take_retired(Writer &writer, const Choice &choice, WriterSegment **ret_segme
 
 int take_segment(Writer &writer, Choice &choice, WriterSegment **ret_segment) {
     int error = -ENOSPC;
-    if (count_segments(writer) < peek(writer.area.control->segments)) {
+    if (compact_may_make_another(writer)) {
         error = make_another(writer, choice, ret_segment);
         choice.is_full = error == -ENOSPC;
     }

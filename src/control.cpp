@@ -2,6 +2,7 @@
 #include "control.hpp"
 
 #include <cerrno>
+#include <utility>
 
 #include "speculo/speculo.h"
 
@@ -170,8 +171,7 @@ const char *control_flaw(const ControlPage &control) {
 }
 
 void control_close(Area &area) {
-    release_page(area, area.control);
-    area.control = nullptr;
+    release_page(area, std::exchange(area.control, nullptr));
     lock_descriptor_close(area.control_fd);
 }
 

@@ -3,6 +3,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 #include "os.hpp"
 
@@ -61,8 +62,7 @@ int place_open(const char *name, Place &ret_place) {
 }
 
 void place_close(Place &place) {
-    if (place.directory >= 0) { os::operations.close(place.directory); }
-    place.directory = -1;
+    if (int directory = std::exchange(place.directory, -1); directory >= 0) { os::operations.close(directory); }
 }
 
 ObjectName lock_name(const Place &place) {

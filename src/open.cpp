@@ -399,7 +399,7 @@ void writer_close(Writer *writer) {
     ringer_close(writer->ringer);
     pending_clear(*writer);
     free_segments(*writer);
-    if (writer->pending) { os::operations.release(writer->pending); }
+    if (Pending *pending = std::exchange(writer->pending, nullptr)) { os::operations.release(pending); }
     lock_descriptor_close(writer->role_lock);
     handle_end(writer);
 }

@@ -2,6 +2,7 @@
 #include "reader.hpp"
 
 #include <cerrno>
+#include <utility>
 
 #include "index.hpp"
 
@@ -77,11 +78,12 @@ void reader_close(Reader *reader) {
     snapshots_orphan(*reader);
     cursor_end(*reader);
     waiting_end(reader->waiting, is_own || reader->area.copier);
-    if (reader->key_segment) { attachment_unpin(reader->key_segment); }
+    if (Attachment *segment = std::exchange(reader->key_segment, nullptr)) { attachment_unpin(segment); }
     attachments_close(reader->attachments);
-    if (reader->recent_keys) { os::operations.release(reader->recent_keys); }
-    if (reader->next_copy) { chunk_copy_release(reader->next_copy); }
-    if (reader->key_copy) { chunk_copy_release(reader->key_copy); }
+    if (auto *keys = std::exchange(reader->recent_keys, nullptr)) { os::operations.release(keys); }
+    for (ChunkCopy **last : {&reader->next_copy, &reader->key_copy}) {
+        if (ChunkCopy *copy = std::exchange(*last, nullptr)) { chunk_copy_release(copy); }
+    }
     Copier *copier = reader->area.copier;
     handle_end(reader);
     os::operations.release(copier);

@@ -2,6 +2,7 @@
 #include "wait.hpp"
 
 #include <cerrno>
+#include <utility>
 
 #include "reader.hpp"
 #include "writer.hpp"
@@ -281,9 +282,8 @@ void waiting_begin(Waiting &waiting) {
 void waiting_end(Waiting &waiting, bool has_mappings) {
     if (!has_mappings && waiting.bell.is_writable) { waiting.bell.page = nullptr; }
     bell_close(waiting.bell);
-    if (waiting.control) { os::operations.unmap(waiting.control, page_size); }
-    if (waiting.has_watch) { os::operations.watch_close(&waiting.watch); }
-    waiting.has_watch = false;
+    if (auto *control = std::exchange(waiting.control, nullptr)) { os::operations.unmap(control, page_size); }
+    if (std::exchange(waiting.has_watch, false)) { os::operations.watch_close(&waiting.watch); }
 }
 
 int wait_note_newest(Reader &reader) {
@@ -382,6 +382,8 @@ int writer_wait(Writer &writer, int64_t timeout_ns) {
         if (has_room || compact_has_room(writer)) { return 1; }
         if (ns == 0) { return 0; }
         if (error == -EINTR) { return -EINTR; }
+        // The file system was full, and nobody says when it no longer is: the next alloc has to try.
+        if (error == -ETIMEDOUT && compact_may_make_another(writer)) { return 1; }
     }
 }
 

@@ -59,7 +59,7 @@ MUTANTS = [
     Mutant('successor-of-what-is-no-chunk-is-sound', 'src/check_segment.cpp',
            'frame.is_control() && successor != 0', 'frame.is_control() && false', 'check'),
     Mutant('remembered-keys-are-not-given-back', 'src/reader.cpp',
-           'if (reader->recent_keys) { os::operations.release(reader->recent_keys); }', '', 'faults'),
+           '{ os::operations.release(keys); }', '', 'faults'),
 
     # ---- publication ----
     Mutant('no-zero-word-behind-the-commit', 'src/commit.cpp',
@@ -338,6 +338,13 @@ MUTANTS = [
     Mutant('id-of-a-header-that-waits-is-not-looked-at', 'src/writer.hpp', '== id && frame.word', '!= 0 && frame.word', 'records'),
     Mutant('mended-header-keeps-its-flags', 'src/writer.cpp', 'put(map.frame(place).id_flags, pack_id(id, 0));', '', 'records'),
     Mutant('last-chunk-goes-beyond-the-tail', 'src/writer.hpp', ': frame.length == most);', ': true);', 'records'),
+    Mutant('closed-writer-keeps-its-records', 'src/open.cpp', 'std::exchange(writer->pending, nullptr)', 'writer->pending', 'fork'),
+    Mutant('closed-reader-keeps-its-keys', 'src/reader.cpp', 'std::exchange(reader->recent_keys, nullptr)', 'reader->recent_keys', 'fork'),
+    Mutant('closed-reader-keeps-its-copies', 'src/reader.cpp', 'std::exchange(*last, nullptr)', '*last', 'fork'),
+    Mutant('closed-handle-keeps-its-control-page', 'src/control.cpp', 'std::exchange(area.control, nullptr)', 'area.control', 'fork'),
+    Mutant('freed-file-system-is-missed', 'src/wait.cpp',
+           'if (error == -ETIMEDOUT && compact_may_make_another(writer)) { return 1; }', '', 'compact_choice'),
+    Mutant('refusal-outlives-the-switch', 'src/compact.cpp', 'writer.is_refused = false;\n    place_pending', 'place_pending', 'compact_choice'),
     Mutant('mark-stays-when-its-handle-is-given-back', 'src/fork.cpp', 'mark.value = 0; // a child', '// a child', 'fork'),
     Mutant('versions-in-a-plain-batch-all-last', 'src/commit.cpp', 'writer.pending_keys > 1;', 'false;', 'records'),
     Mutant('keys-that-wait-are-counted-for-ever', 'src/commit.cpp',

@@ -309,6 +309,25 @@ TEST_F(CompactLossless, P12_a_cursor_is_waited_for_where_the_file_system_is_full
     writer_.close(), reader.close();
 }
 
+// Nobody says so: who waits is to try again now and then.
+TEST_F(CompactLossless, P12_a_file_system_that_is_no_longer_full_is_not_missed) {
+    if (!make(3)) { return; }
+    Handle reader = open_reader(name_);
+    next_segment();
+    {
+        Faults faults;
+        faults.fail_from(Site::create_unnamed, 1, ENOSPC);
+        EXPECT_EQ(speculo_area_compact(writer_), -EAGAIN);
+    }
+    auto sleep = std::exchange(os::operations.sleep_on, [](const uint32_t *, uint32_t, uint64_t) { return -ETIMEDOUT; });
+    EXPECT_EQ(speculo_wait(writer_, 20 * ms), 1);
+    compact_now(writer_);
+    EXPECT_EQ(speculo_area_compact(writer_), -EAGAIN);
+    EXPECT_EQ(speculo_wait(writer_, ms), 0); // there are three now
+    os::operations.sleep_on = sleep;
+    writer_.close(), reader.close();
+}
+
 // The refusal is over, however the next segment has come about.
 TEST_F(CompactLossless, P12_a_copy_made_ahead_ends_the_wait_as_well) {
     if (!make(2)) { return; }

@@ -437,6 +437,10 @@ public:
         released.clear();
         sizes.clear();
     }
+    static bool has_something_twice() {
+        return std::any_of(released.begin(), released.end(),
+                           [](void *memory) { return std::count(released.begin(), released.end(), memory) > 1; });
+    }
     Kept(const Kept &) = delete;
     Kept &operator=(const Kept &) = delete;
 
@@ -514,7 +518,7 @@ private:
             status_ = run_in_child([] {
                 os::operations = before_;
                 close_it_();
-                return 0;
+                return Kept::has_something_twice() ? 1 : 0;
             });
         }
         before_.release(memory);
@@ -527,11 +531,23 @@ private:
 };
 
 TEST(ForkInACall, P11_the_child_closes_what_is_being_closed) {
+    Kept kept;
     AreaName name;
-    make_area(name);
-    for (uint32_t flags : {uint32_t(SPECULO_OPEN_WRITE), uint32_t(SPECULO_OPEN_READ)}) {
+    {
+        Handle writer = make_area(name);
+        commit_key(writer, "k", "v");
+    }
+    for (uint32_t flags : {uint32_t(SPECULO_OPEN_WRITE), uint32_t(SPECULO_OPEN_READ), uint32_t(SPECULO_OPEN_UNTRUSTED)}) {
         speculo_area *area = nullptr;
         ASSERT_EQ(speculo_area_open(name.c_str(), flags, nullptr, &area), 0);
+        if (flags & SPECULO_OPEN_WRITE) { // each part that there may be is there
+            put_chunk(area, "waits"), put_chunk(area, "has a record", aligned(64));
+        } else {
+            EXPECT_EQ(value_of(area, "k"), "v");
+            EXPECT_GE(speculo_area_get_fd(area), 0);
+            read_all(area);
+            speculo_wait(area, ms); // for a writer that is gone: it says so, or sleeps
+        }
         BeforeGivingBack before(area, [=] { speculo_area_close(area); });
         speculo_area_close(area);
     }
