@@ -590,7 +590,8 @@ SPECULO_API speculo_snapshot *speculo_snapshot_close(speculo_snapshot *snapshot)
  * that was gone before this reader came. The next call waits for a later writer.
  *
  * No wake-up is lost: a sleep is cut into slices of at most 250 ms, and each begins with a look. Readers of another uid than the
- * owner's are woken within about 3 ms of a commit.
+ * owner's are woken within about 3 ms of a commit. A writer that has met a full file system besides is told 1 after each slice:
+ * nobody says when there is space again, so it has to try.
  *
  * @param area        Reader's handle, or the writer's of a lossless area.
  * @param timeout_ns  Nanoseconds; 0: only look; negative: for ever.
