@@ -35,6 +35,10 @@ void prefault(Reader &reader, uint64_t bytes) {
     os::operations.populate(segment->map.base, size_t(bytes < there ? bytes : there), os::Access::read);
 }
 
+void release_copy(ChunkCopy *&last) {
+    if (ChunkCopy *copy = std::exchange(last, nullptr)) { chunk_copy_release(copy); }
+}
+
 int open_area(Reader &reader, uint32_t flags, const speculo_area_options &options) {
     bool is_untrusted = flags & SPECULO_OPEN_UNTRUSTED;
     Trust trust{os::operations.user(), (options.flags & SPECULO_AREA_TRUST_UID) != 0, options.trusted_uid, is_untrusted};
@@ -81,9 +85,8 @@ void reader_close(Reader *reader) {
     if (Attachment *segment = std::exchange(reader->key_segment, nullptr)) { attachment_unpin(segment); }
     attachments_close(reader->attachments);
     if (auto *keys = std::exchange(reader->recent_keys, nullptr)) { os::operations.release(keys); }
-    for (ChunkCopy **last : {&reader->next_copy, &reader->key_copy}) {
-        if (ChunkCopy *copy = std::exchange(*last, nullptr)) { chunk_copy_release(copy); }
-    }
+    release_copy(reader->next_copy);
+    release_copy(reader->key_copy);
     Copier *copier = reader->area.copier;
     handle_end(reader);
     os::operations.release(copier);

@@ -340,7 +340,7 @@ MUTANTS = [
     Mutant('last-chunk-goes-beyond-the-tail', 'src/writer.hpp', ': frame.length == most);', ': true);', 'records'),
     Mutant('closed-writer-keeps-its-records', 'src/open.cpp', 'std::exchange(writer->pending, nullptr)', 'writer->pending', 'fork'),
     Mutant('closed-reader-keeps-its-keys', 'src/reader.cpp', 'std::exchange(reader->recent_keys, nullptr)', 'reader->recent_keys', 'fork'),
-    Mutant('closed-reader-keeps-its-copies', 'src/reader.cpp', 'std::exchange(*last, nullptr)', '*last', 'fork'),
+    Mutant('closed-reader-keeps-its-copies', 'src/reader.cpp', 'std::exchange(last, nullptr)', 'last', 'fork'),
     Mutant('closed-handle-keeps-its-control-page', 'src/control.cpp', 'std::exchange(area.control, nullptr)', 'area.control', 'fork'),
     Mutant('freed-file-system-is-missed', 'src/wait.cpp',
            'if (error == -ETIMEDOUT && compact_may_make_another(writer)) { return 1; }', '', 'compact_choice'),
