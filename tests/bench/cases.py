@@ -81,7 +81,14 @@ def ahead(ours: str, peers: list[str], figure: str = 'ns', which: str = 'least')
 
     def judge(value):
         mine = value(ours, figure, which)
-        faster = [peer for peer in peers if value(peer, figure, which) <= mine]
+
+        def is_ahead(peer):
+            try:
+                return value(peer, figure, which) <= mine
+            except ValueError:  # it could not be measured here
+                return False
+
+        faster = [peer for peer in peers if is_ahead(peer)]
         return 'behind ' + ', '.join(faster) if faster else 'yes', not faster
 
     return Target(f'{ours}: {figure} ahead of every peer', judge)

@@ -84,6 +84,7 @@ class Result:
         self.case = case
         self.values: dict[str, dict[str, list[float]]] = {variant.name: defaultdict(list) for variant in case.variants}
         self.others = 0.0  # how much of a core others used meanwhile
+        self.failures: list[str] = []  # of peers: they do not spoil the figures of the others
 
     def run(self, runner: Runner, rounds: int, is_brief: bool) -> None:
         variants = [variant for variant in self.case.variants if self.is_possible(variant, is_brief)]
@@ -97,6 +98,12 @@ class Result:
                         self.values[variant.name][figure].append(value)
                 except Cannot as reason:
                     print(f'\n{self.case.name}: without {variant.name}: {reason}')
+                    variants.remove(variant)
+                except Failure as failure:
+                    if variant.role != 'peer':
+                        raise
+                    self.failures.append(f'{self.case.name}: {failure}')
+                    self.values[variant.name].clear()
                     variants.remove(variant)
         runner.roudi.stop()
         used = busy_seconds() - busy - (own_seconds() - own)
@@ -214,6 +221,7 @@ def run_all(options: argparse.Namespace, cases: list[Case], runner: Runner) -> t
             failures.append(f'{case.name}: {failure}')
             print(f'\n{failures[-1]}')
             continue
+        failures += result.failures
         results.append(result)
         result.print()
     return results, failures

@@ -278,6 +278,15 @@ TEST_F(Records, what_is_superseded_again_in_a_damaged_segment_does_not_spoil_wha
     EXPECT_EQ(value_of(name_, "k"), "2");
 }
 
+TEST(Lasting, nothing_is_taken_from_nothing) {
+    core::Lasting lasting{};
+    lasting.take(5, 0, core::frame_key);
+    EXPECT_EQ(lasting.chunks + lasting.places + lasting.keys, 0u);
+    lasting.add(10, 5, 0, 0);
+    EXPECT_EQ(lasting.chunks, 1u);
+    EXPECT_EQ(lasting.span(), 5u);
+}
+
 // A caller that writes beyond a payload spoils the header behind it. Whatever it makes of it, all that suffers is what waits behind:
 // the area stays sound, and no word or record is written to but those of the commit.
 class RecordsOverrun : public testing::Test {
