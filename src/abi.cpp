@@ -8,10 +8,10 @@
 #include "errors.hpp"
 #include "fork.hpp"
 #include "info.hpp"
+#include "plain.hpp"
 #include "reader.hpp"
 #include "speculo/speculo.h"
 #include "wait.hpp"
-#include "writer.hpp"
 
 namespace core = speculo::core;
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // Publication: everything that waits becomes visible by one store.
-#include "writer.hpp"
+#include "plain.hpp"
 
 namespace speculo::core {
 

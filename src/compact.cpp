@@ -3,7 +3,7 @@
 
 #include <cerrno>
 
-#include "writer.hpp"
+#include "plain.hpp"
 
 namespace speculo::core {
 

@@ -1,27 +1,16 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// What waits for the commit: chunks, removals, and chunks that are to end.
+// What waits for the commit: chunks, removals, and chunks that are to end; by records.
 #include "writer.hpp"
 
 #include <cerrno>
 #include <utility>
 
+#include "plain.hpp"
+
 namespace speculo::core {
 
-namespace {
-
-constexpr size_t least_room = 64; // pending records
-
-// A frame that is asked for, before it has a place.
-struct Request {
-    Pending pending;
-    const void *key;
-    uint32_t tag;
-    uint64_t expires;
-    uint32_t payload_offset;
-};
-
-// Room for `more` records, so that the commit needs no memory.
 int reserve_records(Writer &writer, size_t more) {
+    constexpr size_t least_room = 64;
     if (writer.pending_room - writer.pending_count >= more) { return 0; }
     size_t room = writer.pending_room ? 2 * writer.pending_room : least_room;
     while (room - writer.pending_count < more) { room *= 2; }
@@ -34,46 +23,16 @@ int reserve_records(Writer &writer, size_t more) {
     return 0;
 }
 
-// Nothing but plain chunks wait.
-bool is_all_plain(const Writer &writer) { return has_pending(writer) && writer.pending_count == 0; }
-
-} // namespace
-
-PlainFrame mended_frame(const Writer &writer, uint32_t place, uint64_t id) {
-    constexpr uint64_t largest = (size_follows - 2) / place_size * place_size;
-    uint64_t size = (writer.tail - place) * place_size - sizeof(FrameHeader);
-    const SegmentMap &map = writer.current->map;
-    put(map.frame(place).id_flags, pack_id(id, 0));
-    return plain_frame(map, place, commit_word(size < largest ? size : largest));
-}
-
 namespace {
 
-// Gives them records, as something joins them that has to have one.
-int record_plain(Writer &writer) {
-    if (!is_all_plain(writer)) { return 0; }
-    if (int error = reserve_records(writer, size_t(writer.next_id - writer.first_id)); error < 0) { return error; }
-    close_short_ways(writer);
-    const SegmentMap &map = writer.current->map;
-    uint64_t id = writer.first_id;
-    for (uint32_t place = writer.committed; place < writer.tail; ++id) {
-        PlainFrame frame = waiting_frame(writer, place, id);
-        FrameHeader &header = map.frame(place);
-        Pending &pending = writer.pending[writer.pending_count++];
-        pending = Pending{};
-        pending.flags = frame.flags;
-        pending.place = place;
-        pending.key_size = frame.key_size;
-        pending.hash = frame.hash;
-        pending.length = frame.length;
-        pending.size = frame.size();
-        pending.id = frame_id(peek(header.id_flags));
-        pending.bytes = map.bytes(place);
-        put(header.successor, 0u);
-        place = frame.end();
-    }
-    return 0;
-}
+// A frame that is asked for, before it has a place.
+struct Request {
+    Pending pending;
+    const void *key;
+    uint32_t tag;
+    uint64_t expires;
+    uint32_t payload_offset;
+};
 
 // Where the frame would end; chunks never go beyond the capacity.
 uint64_t end_at(const Request &request, uint32_t place) {
@@ -106,11 +65,6 @@ uint64_t count_new_keys(const Writer &writer) {
         count += (field_flags(pending.flags) & frame_key) && !has_slot(writer, key_of(pending));
     }
     return count;
-}
-
-// Whether the key table has room for one more key, as if all that are pending were new.
-bool has_free_slot(const Writer &writer) {
-    return !key_table_is_full(writer.current->map.geometry.table_slots, writer.keys + writer.pending_slots + 1);
 }
 
 // Keys are counted as new while there is room for as many; only then it is found out which of them are.
@@ -181,8 +135,6 @@ Pending &append(Writer &writer, Request &request) {
     writer.pending[writer.pending_count] = pending;
     return writer.pending[writer.pending_count++];
 }
-
-uint64_t hash_seed(const Writer &writer) { return peek(writer.area.control->area_id[0]); }
 
 uint32_t flags_of(const speculo_chunk_options &options, bool expires) {
     uint32_t flags = 0;
@@ -263,86 +215,7 @@ int append_marker(Writer &writer) {
     return 0;
 }
 
-// ---- plain chunks ----
-
-// Whether one that would end there fits without ado.
-bool is_easy(const Writer &writer, uint64_t size, uint64_t end) { return size < default_capacity && end <= writer.easy_end; }
-
-// Lays the header at the tail. `flags`: as the id has them. Returns the frame.
-inline std::byte *append_plain(Writer &writer, uint64_t size, uint64_t end, uint64_t flags, uint64_t *ret_id) {
-    uint32_t place = writer.tail;
-    uint64_t id = writer.next_id;
-    writer.last_plain = place;
-    writer.tail = uint32_t(end);
-    writer.next_id = id + 1;
-    if (ret_id) { *ret_id = id; }
-    std::byte *bytes = writer.current->map.bytes(place);
-    auto &header = *shared_at<FrameHeader>(bytes);
-    put(header.successor, commit_word(size));
-    put(header.id_flags, id | flags);
-    return bytes;
-}
-
-int shrink_plain(Writer &writer, uint64_t size) {
-    const SegmentMap &map = writer.current->map;
-    PlainFrame frame = plain_frame(map, writer.last_plain, peek(map.frame(writer.last_plain).successor));
-    bool is_sound = frame.length == writer.tail - writer.last_plain; // else the chunk before was written beyond its end
-    if (!is_sound || size > frame.size()) { return -EINVAL; }
-    put(writer.current->map.frame(frame.place).successor, commit_word(size));
-    writer.tail = uint32_t(frame.place + frame_length(frame.shape.payload, size));
-    return 0;
-}
-
-constexpr uint64_t transient_flag(uint32_t chunk_flags) {
-    static_assert(pack_id(0, frame_transient) == uint64_t(SPECULO_CHUNK_TRANSIENT) << 59);
-    return uint64_t(chunk_flags) << 59;
-}
-
-[[gnu::noinline]] int alloc_bare_with_ado(Writer &writer, uint64_t size, uint32_t flags, void **ret_data, uint64_t *ret_id) {
-    speculo_chunk_options options{};
-    options.flags = flags;
-    return writer_alloc(writer, size, options, ret_data, ret_id);
-}
-
-template <bool has_key> [[gnu::noinline]] int alloc_plain(Writer &writer, uint64_t size, const speculo_chunk_options &options,
-                                                          void **ret_data, uint64_t *ret_id) {
-    uint32_t fields = (options.ttl_ns ? uint32_t(frame_expiry) : 0) | (options.tag ? uint32_t(frame_tag) : 0) |
-                      (has_key ? uint32_t(frame_key) : 0);
-    const FrameShape &shape = shapes_to_key.of[fields];
-    uint32_t payload = payload_behind_key(shape, has_key ? uint32_t(options.key_size) : 0);
-    uint64_t end = writer.tail + frame_length(payload, size);
-    bool is_common =
-        is_easy(writer, size, end) && (!has_key || has_free_slot(writer)) && (options.ttl_ns == 0 || writer.clock.known);
-    uint64_t expires = is_common && options.ttl_ns != 0 ? clock_deadline(writer.clock, options.ttl_ns) : 0;
-    if (!is_common || (options.ttl_ns != 0 && expires == 0)) { return writer_alloc(writer, size, options, ret_data, ret_id); }
-    std::byte *bytes = append_plain(writer, size, end, transient_flag(options.flags) | pack_id(0, fields), ret_id);
-    if (expires != 0) { put_field(bytes, shape.expiry, expires); }
-    if (options.tag != 0) { put_field(bytes, shape.tag, options.tag); }
-    if constexpr (has_key) {
-        put_field(bytes, shape.link, key_hash(hash_seed(writer), options.key, options.key_size));
-        put_field(bytes, shape.key_size, uint8_t(options.key_size));
-        copy_bytes(bytes + shape.key, options.key, options.key_size);
-        ++writer.pending_keys;
-        ++writer.pending_slots;
-        writer.easy_commit_end = 0;
-    }
-    *ret_data = bytes + payload;
-    return 0;
-}
-
 } // namespace
-
-int writer_alloc_bare(Writer &writer, uint64_t size, uint32_t flags, void **ret_data, uint64_t *ret_id) {
-    uint64_t end = writer.tail + frame_length(sizeof(FrameHeader), size);
-    if (__builtin_expect(!is_easy(writer, size, end), 0)) { return alloc_bare_with_ado(writer, size, flags, ret_data, ret_id); }
-    *ret_data = append_plain(writer, size, end, transient_flag(flags), ret_id) + sizeof(FrameHeader);
-    return 0;
-}
-
-int writer_alloc_plain(Writer &writer, uint64_t size, const speculo_chunk_options &options, void **ret_data, uint64_t *ret_id) {
-    return options.key ? alloc_plain<true>(writer, size, options, ret_data, ret_id)
-                       : alloc_plain<false>(writer, size, options, ret_data, ret_id);
-}
 
 int writer_alloc(Writer &writer, uint64_t size, const speculo_chunk_options &options, void **ret_data, uint64_t *ret_id) {
     if (writer.next_id > max_id) { return -EOVERFLOW; }
@@ -442,14 +315,6 @@ void writer_rollback(Writer &writer) {
     writer.next_id = writer.first_id;
     pending_clear(writer);
     open_short_ways(writer);
-}
-
-void open_short_ways(Writer &writer) {
-    bool is_watched = peek(writer.area.control->compact_percent) != 0;
-    bool is_odd = is_watched || writer.next_id > max_id - UINT32_MAX; // a segment has no more chunks than that
-    uint64_t end = writer.current->soft_end();
-    writer.easy_end = is_odd ? 0 : writer.share_place < end ? writer.share_place : end;
-    writer.easy_commit_end = writer.index.named;
 }
 
 void pending_clear(Writer &writer) {
