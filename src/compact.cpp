@@ -96,9 +96,8 @@ void switch_over(Writer &writer) {
     WriterSegment &old = *writer.current;
     publish_segment(writer, copy, old.generation + 1);
     publish_end(old.map, writer.committed, copy.segment->generation, copy.segment->slot, copy.segment->incarnation);
-    if (is_lossless(writer.area) && is_ring_due(writer.ringer)) {
-        ring(writer.area, writer.ringer);
-    } // whoever sleeps there is to leave
+    bool has_to_leave = is_lossless(writer.area); // whoever sleeps there
+    if (has_to_leave && is_ring_due(writer.ringer)) { ring(writer.area, writer.ringer); }
     old.has_pending = writer.is_spread = writer.pending_count > 0;
     writer.current = copy.segment;
     writer.copy = Copy{};
