@@ -319,6 +319,7 @@ MUTANTS = [
     Mutant('word-to-come-stays-where-the-successor-is', 'src/commit.cpp',
            'put(header.successor, 0u);\n    writer.lasting', 'writer.lasting', 'commit records'),
     Mutant('counted-places-wrap-around', 'src/compact.hpp', 'places -= most < places ? most : places;', 'places -= most;', 'records'),
+    Mutant('nothing-is-counted-down', 'src/compact.hpp', ' || chunks == 0) { return; }', ') { return; }', 'records'),
     Mutant('counted-keys-wrap-around', 'src/compact.hpp', ' && keys != 0;', ';', 'records'),
     Mutant('word-to-come-of-a-batch-stays', 'src/commit.cpp',
            'put(map.frame(place).successor, 0u);\n        store_word(', 'store_word(', 'commit records'),
