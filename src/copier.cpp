@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "copier.hpp"
 
+#include <cstring>
+
 namespace speculo::core {
 
 Copier *Copier::make(uint64_t largest) {
@@ -27,8 +29,7 @@ void Copier::copy(int fd, uint64_t offset, void *ret_bytes, size_t size) {
         if (error == 0) { return; }
         fail(error == -ENODATA ? -EBADMSG : error); // it was cut short
     }
-    auto *bytes = static_cast<std::byte *>(ret_bytes);
-    for (size_t i = 0; i < size; ++i) { bytes[i] = std::byte{}; }
+    std::memset(ret_bytes, 0, size);
 }
 
 uint32_t Copier::load_growing(int fd, uint64_t offset) {
@@ -68,7 +69,10 @@ void Copier::fill(int fd, uint64_t offset, uint64_t limit) {
     size_t size = size_t(offset >= limit ? 0 : limit - offset < wanted ? limit - offset : wanted);
     copy(fd, offset, first_, size);
     copy(fd, offset, second_, size);
-    for (size_t i = size; i < most_at_once; ++i) { first_[i] = second_[i] = std::byte{}; }
+    if (size < most_at_once) {
+        std::memset(first_ + size, 0, most_at_once - size);
+        std::memset(second_ + size, 0, most_at_once - size);
+    }
     begin_ = offset;
     end_ = offset + size; // the zeros behind it are for now: the object may grow
     is_ahead_ = true;

@@ -40,10 +40,8 @@ void change_trait(Object &object, const Edit &edit) {
     }
 }
 
-void apply(Image &image, const Edit &edit) {
-    if (image.empty()) { return; }
-    Object &object = image[edit.object % image.size()];
-    std::string &bytes = object.bytes;
+// Makes an edit of an object's bytes.
+void change_bytes(const Image &image, std::string &bytes, const Edit &edit) {
     uint64_t word = uint64_t(edit.where) * 4, frame = chunks_offset + uint64_t(edit.where) * core::place_size;
     switch (edit.kind % edit_kinds) {
     case edit_store32: return store(bytes, word, edit.what, 4);
@@ -57,8 +55,6 @@ void apply(Image &image, const Edit &edit) {
     case edit_byte: return store(bytes, edit.where, edit.what, 1);
     case edit_resize: bytes.resize(uint64_t(edit.where) * 16 % largest_object); return;
     case edit_copy: bytes = std::string(image[edit.what % image.size()].bytes); return;
-    case edit_unname: image.erase(image.begin() + (&object - image.data())); return;
-    case edit_trait: return change_trait(object, edit);
     default: return store(bytes, word, load<uint64_t>(bytes, (edit.what & 0xffff) * 4), 8);
     }
 }
@@ -81,6 +77,16 @@ Edit Input::edit(size_t index) const {
     Edit edit{from[0], from[1], uint16_t(from[2] | from[3] << 8), 0};
     for (int i = 7; i >= 0; --i) { edit.what = edit.what << 8 | from[4 + i]; }
     return edit;
+}
+
+const Object *apply(Image &image, const Edit &edit) {
+    if (image.empty()) { return nullptr; }
+    Object &object = image[edit.object % image.size()];
+    switch (edit.kind % edit_kinds) {
+    case edit_unname: image.erase(image.begin() + (&object - image.data())); return nullptr;
+    case edit_trait: change_trait(object, edit); return nullptr;
+    default: change_bytes(image, object.bytes, edit); return &object;
+    }
 }
 
 Image build(const Input &input) { return build(input, input.count); }

@@ -56,6 +56,8 @@ struct Input {
 // The image that the input stands for; with the first `count` of its edits.
 Image build(const Input &input);
 Image build(const Input &input, size_t count);
+// Makes one edit; the object that has other bytes now, if there is one.
+const Object *apply(Image &image, const Edit &edit);
 // Sees to the rest: the medium, the failing call, and the budget.
 void prepare(const Input &input);
 

@@ -90,7 +90,7 @@ size_t vary(uint8_t *data, size_t size, size_t most, Random &random) {
     case 6:
         if (count > 0) { put(at, some_edit(random)); }
         return size;
-    default: // the library's own ways, which know what was compared with what
+    default: // the library's own ways
         if (count > 0) { LLVMFuzzerMutate(at, edit_size, edit_size); }
         return size;
     }

@@ -74,6 +74,7 @@ struct Name {
 struct System {
     std::array<File, max_files> files;
     std::array<Description, max_descriptors> descriptions;
+    size_t used = 0; // of these, at most, since the last reset
     std::vector<Mapping> mappings;
     std::vector<Name> names;
     int watches = 0;
@@ -141,6 +142,7 @@ int open_file(File *file, Access access) {
         description.access = access;
         description.is_open = true;
         if (file) { ++file->users; }
+        system().used = std::max(system().used, size_t(i) + 1);
         return first_descriptor + i;
     }
     return -EMFILE;
@@ -362,7 +364,8 @@ std::array<bool, 3> cells(uint64_t first, uint64_t count) {
 }
 
 bool is_in_the_way(const Description &own, size_t cell, Lock wanted) {
-    for (const Description &other : system().descriptions) {
+    for (size_t i = 0; i < system().used; ++i) {
+        const Description &other = system().descriptions[i];
         if (&other == &own || !other.exists() || other.file != own.file || other.locks[cell] == Lock::none) { continue; }
         if (wanted == Lock::exclusive || other.locks[cell] == Lock::exclusive) { return true; }
     }
@@ -556,6 +559,7 @@ void system_reset() {
     expect(sys.allocations.empty(), "memory was not given back");
     expect(sys.watches == 0, "a watch was not given back");
     for (const Description &description : sys.descriptions) { expect(!description.exists(), "a descriptor was not given back"); }
+    sys.used = 0;
     for (File &file : sys.files) { file.links = 0; }
     sys.names.clear();
     sys.medium = os::Medium::memory;
@@ -590,13 +594,11 @@ void system_restore(const Image &image) {
     }
 }
 
-void system_overwrite(const Image &image) {
-    for (const Object &object : image) {
-        Name *found = find_name(object.name);
-        if (!found || object.bytes.size() > largest_file) { continue; }
-        resize_file(*found->file, object.bytes.size());
-        std::memcpy(found->file->bytes, object.bytes.data(), object.bytes.size());
-    }
+void system_overwrite(const Object &object) {
+    Name *found = find_name(object.name);
+    if (!found || object.bytes.size() > largest_file) { return; }
+    resize_file(*found->file, object.bytes.size());
+    std::memcpy(found->file->bytes, object.bytes.data(), object.bytes.size());
 }
 
 bool system_is_same(const Image &image, const std::string &but_for) {

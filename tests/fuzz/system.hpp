@@ -36,8 +36,8 @@ void system_reset();
 
 Image system_capture();
 void system_restore(const Image &image);
-// Another process writes and truncates: the files that there are get these bytes.
-void system_overwrite(const Image &image);
+// Another process writes and truncates: the file of that name, if there is one, gets these bytes.
+void system_overwrite(const Object &object);
 // Called before each copy of bytes of a file; null: nobody is.
 void system_set_rewriter(void (*rewrite)());
 // Whether the files are as they were.
