@@ -83,7 +83,7 @@ struct SegmentCheck {
 
 // Finds the end, and looks at everything that needs no other end. Returns whether the rest can be judged.
 bool check_frames(SegmentCheck &check);
-// Successor words.
+// Successor words, and pages of which nothing lives.
 void check_successors(SegmentCheck &check);
 
 // ---- check_keys.cpp ----

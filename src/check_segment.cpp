@@ -30,7 +30,7 @@ int frame_at(SegmentCheck &check, uint32_t place, Frame &frame) {
     return -EBADMSG;
 }
 
-uint32_t index_entry(const SegmentCheck &check, uint32_t page) { return peek(check.map().index()[page]); }
+uint32_t index_entry(const SegmentCheck &check, uint32_t page) { return check.map().index_at(page); }
 
 // Pages that a committed frame runs through, without one that begins there.
 void check_empty_pages(SegmentCheck &check, Walk &walk, uint32_t page) {
@@ -151,11 +151,21 @@ bool check_frames(SegmentCheck &check) {
     return true;
 }
 
+// Who looks for live chunks would not find this one.
+void check_page(SegmentCheck &check, const Frame &frame) {
+    uint32_t page = frame.place / places_per_page, dead = check.map().dead_at(page);
+    if (dead >= page_limit(page) && dead < check.end) {
+        check.bad("index entry % says that the page is dead since place %, but chunk % at place % is not", page, dead, frame.id,
+                  frame.place);
+    }
+}
+
 void check_successors(SegmentCheck &check) {
     FrameWalk walk(check.map(), first_place, check.end);
     Frame frame;
     while (walk.next(frame) == 1 && !check.findings.is_full()) {
         uint32_t successor = load_successor(check.map().frame(frame.place).successor);
+        if (frame.is_chunk() && (successor == 0 || successor >= check.end)) { check_page(check, frame); }
         if (successor >= check.map().geometry.place_end) {
             check.bad("place %: the successor, place %, lies beyond the segment", frame.place, successor);
         } else if (frame.is_control() && successor != 0) {

@@ -37,6 +37,7 @@ uint32_t place_of(const Writer &writer, uint64_t id) {
 inline void count_out(Writer &writer, uint32_t place, uint64_t length, uint32_t alignment, uint32_t flags) {
     if (length > writer.committed - place) { return; } // damaged: it is not to spoil what is counted
     writer.dead += length;
+    if (!(flags & frame_removed)) { index_count_dead(writer.current->map, place, length, writer.committed); }
     writer.lasting.take(length, alignment, flags);
     if (writer.copy.segment) { copy_supersede(writer, place); }
 }
@@ -118,11 +119,13 @@ void store_words(Writer &writer) {
 inline void count_in(Writer &writer, uint32_t place, uint64_t length, uint32_t alignment, uint32_t flags) {
     const SegmentMap &map = writer.current->map;
     index_note(map, writer.index, place, length);
-    if (load_successor(map.frame(place).successor) != 0) { // by this very commit
+    bool is_superseded = load_successor(map.frame(place).successor) != 0; // by this very commit
+    if (is_superseded) {
         writer.dead += length;
     } else {
         writer.lasting.add(place, length, alignment, flags);
     }
+    if (is_superseded || !may_live(flags)) { index_count_dead(map, place, length, writer.committed); }
 }
 
 // The commit's first frame gets its word last of all.
@@ -139,6 +142,7 @@ void commit_padding(Writer &writer, uint32_t place, uint32_t places, uint32_t &f
     const SegmentMap &map = writer.current->map;
     store_word(writer, place, lay_padding(map, place, places), first_word);
     index_note(map, writer.index, place, places);
+    index_count_dead(map, place, places, writer.committed);
 }
 
 // Apart from the short way, so that this does without its registers.

@@ -27,6 +27,7 @@ void copy_padding(Copy &copy, uint32_t places) {
     const SegmentMap &map = copy.segment->map;
     put(map.frame(copy.tail).commit, lay_padding(map, copy.tail, places));
     index_note(map, copy.index, copy.tail, places);
+    index_count_dead(map, copy.tail, places, copy.tail);
     copy.tail += places;
 }
 
@@ -122,10 +123,19 @@ void copy_begin(Writer &writer, WriterSegment *segment) {
 int copy_on(Writer &writer, uint64_t places) {
     Copy &copy = writer.copy;
     places = wipe(copy, places);
-    FrameWalk walk(writer.current->map, copy.looked, copy.is_whole ? writer.committed : writer.lasting.end);
+    const SegmentMap &map = writer.current->map;
+    uint32_t end = copy.is_whole ? writer.committed : writer.lasting.end, limit = 0;
     Frame frame;
     int found = 1;
-    while (places > 0 && (found = walk.next(frame)) == 1) {
+    while (places > 0) {
+        uint32_t next = copy.looked < limit ? copy.looked : index_pass_dead(map, copy.looked, writer.committed);
+        if (next != copy.looked) { // a page in one step
+            copy.looked = next;
+            --places;
+            continue;
+        }
+        limit = page_limit(copy.looked / places_per_page);
+        if ((found = FrameWalk(map, copy.looked, end).next(frame)) != 1) { break; }
         if (copy_wants(writer, frame)) {
             if (int error = copy_frame(writer, frame); error < 0) { return error; }
         }
@@ -150,6 +160,7 @@ void copy_supersede(Writer &writer, uint32_t original) {
     uint32_t place = place_in_copy(copy, frame_id(peek(writer.current->map.frame(original).id_flags)), frame);
     if (place == 0) { return; }
     store_successor(copy.segment->map.frame(place).successor, place); // dead from the start
+    index_count_dead(copy.segment->map, place, frame.length, place);
     copy.dead += frame.length;
     copy.lasting.take(frame.length, frame.alignment, frame.flags);
 }

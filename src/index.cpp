@@ -33,6 +33,11 @@ template <class Source> bool last_named(const Source &source, uint32_t first, ui
     }
 }
 
+void put_entry(const SegmentMap &map, uint32_t page, uint32_t first) {
+    put(map.index()[page].first, first);
+    put(map.index()[page].dead, 0u);
+}
+
 } // namespace
 
 void index_resume(const SegmentMap &map, IndexWriter &index, uint32_t end) {
@@ -45,10 +50,30 @@ void index_resume(const SegmentMap &map, IndexWriter &index, uint32_t end) {
 
 void index_note_pages(const SegmentMap &map, IndexWriter &index, uint32_t place, uint32_t end) {
     uint32_t page = place / places_per_page, last_page = (end - 1) / places_per_page;
-    if (page >= index.pages || index.named == 0) { put(map.index()[page], place); }
-    for (uint32_t through = page + 1; through <= last_page; ++through) { put(map.index()[through], 0u); }
+    if (page >= index.pages || index.named == 0) { put_entry(map, page, place); }
+    for (uint32_t through = page + 1; through <= last_page; ++through) { put_entry(map, through, 0); }
     index.pages = last_page + 1;
     index.named = last_page == page ? index.pages * places_per_page : 0;
+}
+
+void index_count_dead(const SegmentMap &map, uint32_t place, uint64_t length, uint32_t committed) {
+    uint32_t page = place / places_per_page, limit = page_limit(page);
+    IndexEntry &entry = map.index()[page];
+    uint32_t dead = peek(entry.dead) + (length < limit - place ? uint32_t(length) : limit - place);
+    if (dead == limit - peek(entry.first)) { dead = committed < limit ? limit : committed; }
+    put(entry.dead, dead);
+}
+
+void index_forget_dead(const SegmentMap &map, uint32_t end) {
+    for (uint32_t page = 0; page * places_per_page < end; ++page) { put(map.index()[page].dead, 0u); }
+}
+
+// The page behind is asked for its first frame rather than a loop over those that a large one runs through: that one is passed sooner.
+uint32_t index_pass_dead(const SegmentMap &map, uint32_t place, uint32_t end) {
+    uint32_t page = place / places_per_page, dead = map.dead_at(page);
+    if (dead < page_limit(page) || dead >= end) { return place; }
+    uint32_t next = entry_of(map, page + 1, end);
+    return next != 0 ? next : place;
 }
 
 template <class Source> int index_find(const Source &source, uint32_t end, uint64_t id, Frame &ret_frame) {

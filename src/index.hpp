@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// The id index of a segment: per page of chunks the place of the first frame that begins there. Ids ascend along a segment, so
-// an id is found by binary search.
+// The index of a segment: per page of chunks the place of the first frame that begins there, and whether anything of it lives. Ids
+// ascend along a segment, so an id is found by binary search; and what looks for live chunks passes pages that have none.
 #pragma once
 
 #include "frame.hpp"
@@ -21,6 +21,17 @@ inline void index_note(const SegmentMap &map, IndexWriter &index, uint32_t place
     uint32_t end = uint32_t(place + length);
     if (__builtin_expect(end > index.named, 0)) { index_note_pages(map, index, place, end); }
 }
+
+// A committed frame is dead, or no chunk: once for each. `committed`: a place that all ends to come lie behind, as do those of what
+// superseded frames of that page before.
+void index_count_dead(const SegmentMap &map, uint32_t place, uint64_t length, uint32_t committed);
+
+// Forgets what was counted in the pages below `end`.
+void index_forget_dead(const SegmentMap &map, uint32_t end);
+
+// Where to go on from the first frame of a page: at the first one of the next page, if nothing of this one is visible at `end`, which
+// was fixed before; else where one is.
+uint32_t index_pass_dead(const SegmentMap &map, uint32_t place, uint32_t end);
 
 // Takes the index of a segment over whose committed frames end at `end`.
 void index_resume(const SegmentMap &map, IndexWriter &index, uint32_t end);

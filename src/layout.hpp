@@ -20,7 +20,7 @@ namespace speculo::core {
 
 inline constexpr uint64_t control_magic = 0x314c4f5243504553; // "SEPCROL1" in memory of a little-endian machine
 inline constexpr uint64_t segment_magic = 0x314745534c505345; // "ESPLSEG1"
-inline constexpr uint32_t format_version = 1;
+inline constexpr uint32_t format_version = 2;
 inline constexpr uint32_t byte_order_tag = 0x01020304;
 
 inline constexpr uint64_t page_size = 4096; // of the format, not of the machine
@@ -143,7 +143,11 @@ static_assert(offsetof(SegmentHeader, slot) == 32 && offsetof(SegmentHeader, cap
 static_assert(offsetof(SegmentHeader, next_id) == 56 && offsetof(SegmentHeader, prefix_end) == 64);
 static_assert(offsetof(SegmentHeader, generation) == 72 && offsetof(SegmentHeader, hint) == 128);
 
-using IndexEntry = Shared<uint32_t>; // per page of chunks: place of the first frame that begins there, 0 none
+struct IndexEntry {         // of a page of chunks
+    Shared<uint32_t> first; // place of the first frame that begins there, 0 none
+    Shared<uint32_t> dead; // places of its frames that are dead; once all are, a place behind the page: no end beyond it sees any
+};
+static_assert(sizeof(IndexEntry) == 8 && offsetof(IndexEntry, dead) == 4);
 
 struct KeySlot {
     Shared<uint32_t> hash;
@@ -168,6 +172,8 @@ enum FrameFlags : uint32_t {
     frame_control = 1u << 6,   // no chunk: the other bits are a ControlKind
 };
 inline constexpr uint32_t frame_known_flags = 0x7f;
+// Of a frame that was committed: whether a chunk that somebody may find by key or in a snapshot.
+constexpr bool may_live(uint32_t flags) { return (flags & (frame_control | frame_removed)) == 0; }
 
 enum ControlKind : uint32_t {
     control_padding = frame_control | 1u << 0,
@@ -190,6 +196,9 @@ constexpr uint64_t frame_id(uint64_t id_flags) { return id_flags & max_id; }
 constexpr uint32_t frame_flags(uint64_t id_flags) { return uint32_t(id_flags >> 56); }
 
 // ---- geometry --------------------------------------------------------------------------------------------------------------
+
+// Where a page of chunks ends.
+constexpr uint32_t page_limit(uint32_t page) { return (page + 1) * places_per_page; }
 
 constexpr uint64_t align_up(uint64_t value, uint64_t alignment) { return (value + alignment - 1) & ~(alignment - 1); }
 

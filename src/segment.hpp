@@ -42,7 +42,8 @@ struct SegmentMap {
     uint64_t next_id() const { return peek(header().next_id); }
     uint32_t prefix_end() const { return peek(header().prefix_end); }
     uint64_t generation() const { return observe_generation(header().generation); }
-    uint32_t index_at(uint32_t page) const { return peek(index()[page]); }
+    uint32_t index_at(uint32_t page) const { return peek(index()[page].first); }
+    uint32_t dead_at(uint32_t page) const { return peek(index()[page].dead); }
     uint32_t slot_frame(uint64_t slot) const { return peek(table()[slot].frame); }
     uint32_t slot_hash(uint64_t slot) const { return peek(table()[slot].hash); }
     // Where to begin looking for the version of a slot's key that was newest at `end`.

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "fork.hpp"
+#include "index.hpp"
 #include "reader.hpp"
 
 struct speculo_snapshot {
@@ -59,18 +60,28 @@ int give(speculo_snapshot &snapshot, Frame &frame, speculo_chunk *ret_chunk, Cop
     return 1;
 }
 
+// Where nothing is mapped no page is passed: its word would have to be copied, with more care than it takes to pass its frames.
+uint32_t pass_dead(const SegmentMap &map, uint32_t place, uint32_t end) {
+    for (uint32_t next; (next = index_pass_dead(map, place, end)) != place;) { place = next; }
+    return place;
+}
+uint32_t pass_dead(const SegmentFile &, uint32_t place, uint32_t) { return place; }
+
 // What is too large to be copied is passed; what could not be copied is tried again.
 template <class Form> int next(speculo_snapshot &snapshot, speculo_chunk *ret_chunk) {
     const auto &source = source_of(snapshot, Form{});
-    FrameWalk walk(source, snapshot.place, snapshot.end);
     Frame frame;
-    int found;
-    while ((found = walk.next(frame)) == 1) {
+    for (uint32_t limit = 0;;) {
+        if (snapshot.place >= limit) {
+            snapshot.place = pass_dead(source, snapshot.place, snapshot.end);
+            limit = page_limit(snapshot.place / places_per_page);
+        }
+        int found = FrameWalk(source, snapshot.place, snapshot.end).next(frame);
+        if (found != 1) { return found; }
         int given = is_visible(snapshot, source, frame) ? give(snapshot, frame, ret_chunk, Form{}) : 0;
         if (given >= 0 || given == -EMSGSIZE) { snapshot.place = frame.end(); }
         if (given != 0) { return given; }
     }
-    return found;
 }
 
 template <class Form> int look_up(speculo_snapshot &snapshot, const Key &key, speculo_chunk *ret_chunk) {

@@ -55,6 +55,7 @@ void sort_out_generations(Writer &writer) {
 // Undoes the successor words of a batch that was not committed, and counts.
 int scan_frames(Writer &writer, uint64_t &last_id) {
     const SegmentMap &map = writer.current->map;
+    index_forget_dead(map, writer.committed);
     FrameWalk walk(map, first_place, writer.committed);
     Frame frame;
     int found;
@@ -69,6 +70,7 @@ int scan_frames(Writer &writer, uint64_t &last_id) {
         } else {
             writer.lasting.add(frame.place, frame.length, frame.alignment, frame.flags);
         }
+        if (successor != 0 || !frame.is_chunk()) { index_count_dead(map, frame.place, frame.length, writer.committed); }
         if (!frame.is_control()) {
             if (frame.id <= last_id) { return -EBADMSG; }
             last_id = frame.id;
@@ -88,11 +90,10 @@ int scan_keys(Writer &writer) {
             put(slot.frame, 0u);
             continue;
         }
-        uint64_t versions = peek(slot.versions);
-        uint32_t previous = previous_version(versions);
-        if (newest_version(versions) >= writer.committed) {
-            if (previous == 0 || previous >= writer.committed) { return -EBADMSG; }
-            publish_versions(slot.versions, pack_versions(previous, previous));
+        if (newest_version(peek(slot.versions)) >= writer.committed) {
+            int64_t version = key_version_at(map, writer.committed, slot); // as readers find it
+            if (version <= 0) { return -EBADMSG; }
+            publish_versions(slot.versions, pack_versions(uint32_t(version), uint32_t(version)));
         }
         ++writer.keys;
     }

@@ -214,7 +214,7 @@ TEST_F(Checks, find_what_is_wrong_with_the_index) {
     for (uint32_t slot = 0; slot < 3; ++slot) {
         SegmentProbe probe = area.segment(slot);
         for (uint32_t page = 0; page <= (probe.end() - 1) / core::places_per_page; ++page) {
-            core::IndexEntry &entry = probe.map().index()[page];
+            core::Shared<uint32_t> &entry = probe.map().index()[page].first;
             std::string where = "index entry " + std::to_string(page) + " is";
             damage(entry, core::peek(entry) == 0 ? page * core::places_per_page + 1 : 0, where);
             damage(entry, core::peek(entry) + 1, where);
@@ -228,7 +228,7 @@ TEST_F(Checks, find_what_is_wrong_with_the_index_behind_the_last_frame) {
     SegmentProbe probe = area.current_segment();
     uint32_t end = probe.end(), page = (end - 1) / core::places_per_page;
     ASSERT_EQ(end / core::places_per_page, page);
-    core::IndexEntry &entry = probe.map().index()[page];
+    core::Shared<uint32_t> &entry = probe.map().index()[page].first;
     ASSERT_EQ(core::peek(entry), 0u);
     core::put(entry, end);
     expect_sound(name);

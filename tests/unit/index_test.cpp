@@ -166,13 +166,13 @@ TEST(Index, names_the_first_frame_that_begins_in_a_page) {
     area.chunk(5);
     area.commit();
     std::vector<uint32_t> entries;
-    for (int page = 0; page < 4; ++page) { entries.push_back(peek(area.map.index()[page])); }
+    for (int page = 0; page < 4; ++page) { entries.push_back(peek(area.map.index()[page].first)); }
     EXPECT_EQ(entries, (std::vector<uint32_t>{1, 0, 0, 801}));
 }
 
 TEST(Index, entries_of_a_former_generation_are_never_met) {
     Indexed area(1 << 20);
-    for (uint32_t page = 0; page <= 256; ++page) { put(area.map.index()[page], page * places_per_page + 7); }
+    for (uint32_t page = 0; page <= 256; ++page) { put(area.map.index()[page].first, page * places_per_page + 7); }
     for (uint32_t places : {10u, 3000u, 5u, 256u, 512u, 1u, 4000u}) {
         area.chunk(places);
         area.commit();
@@ -207,20 +207,20 @@ TEST(Index, a_batch_that_died_in_the_last_page_leaves_its_entry_to_the_next) {
     area.chunk(9);
     area.commit();
     area.check(area.end);
-    EXPECT_EQ(peek(area.map.index()[1]), 301u);
+    EXPECT_EQ(peek(area.map.index()[1].first), 301u);
 }
 
 TEST(Index, an_entry_beyond_the_end_is_not_gone_by) {
     Indexed area(64 << 10);
     area.chunk(300);
     area.commit();
-    put(area.map.index()[1], 305u); // in the middle of what comes next
+    put(area.map.index()[1].first, 305u); // in the middle of what comes next
     area.die(1);
     area.chunk(9);
     area.chunk(9);
     area.commit();
     area.check(area.end);
-    EXPECT_EQ(peek(area.map.index()[1]), 301u);
+    EXPECT_EQ(peek(area.map.index()[1].first), 301u);
 }
 
 TEST(Index, readers_with_an_older_end_see_what_was_there_then) {
@@ -244,7 +244,7 @@ TEST(Index, resumes_anywhere_as_if_nothing_had_happened) {
         ASSERT_EQ(one.index.named, other.index.named);
     }
     for (uint32_t page = 0; page < one.index.pages; ++page) {
-        ASSERT_EQ(peek(one.map.index()[page]), peek(other.map.index()[page])) << page;
+        ASSERT_EQ(peek(one.map.index()[page].first), peek(other.map.index()[page].first)) << page;
     }
 }
 
@@ -260,7 +260,7 @@ TEST(Index, is_right_whatever_is_committed_and_whoever_dies) {
     std::mt19937 random(6);
     for (int round = 0; round < 40; ++round) {
         Indexed area(512 << 10);
-        for (int page = 0; page <= 128; ++page) { put(area.map.index()[page], uint32_t(random())); }
+        for (int page = 0; page <= 128; ++page) { put(area.map.index()[page].first, uint32_t(random())); }
         while (area.left() > 16000) {
             uint64_t id = area.next_id;
             for (unsigned i = 0, count = 1 + random() % 4; i < count; ++i) {
@@ -288,7 +288,7 @@ TEST(Index, P10_any_bytes_give_an_answer_within_the_segment) {
         }
         for (uint32_t page = 0; page <= 16; ++page) {
             bool is_near = random() % 8;
-            put(map.index()[page], is_near ? uint32_t(page * places_per_page + random() % 256) : uint32_t(random()));
+            put(map.index()[page].first, is_near ? uint32_t(page * places_per_page + random() % 256) : uint32_t(random()));
         }
         uint32_t end = uint32_t(random() % (map.readable + 1));
         Frame frame;

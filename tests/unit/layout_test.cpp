@@ -74,7 +74,9 @@ TEST(Layout, segment_header_is_frozen) {
 }
 
 TEST(Layout, slots_entries_and_headers_of_frames_are_frozen) {
-    EXPECT_EQ(sizeof(IndexEntry), 4u);
+    EXPECT_EQ(sizeof(IndexEntry), 8u);
+    EXPECT_FIELD(IndexEntry, first, 0, 4);
+    EXPECT_FIELD(IndexEntry, dead, 4, 4);
     EXPECT_EQ(sizeof(KeySlot), 16u);
     EXPECT_FIELD(KeySlot, hash, 0, 4);
     EXPECT_FIELD(KeySlot, frame, 4, 4);
@@ -88,7 +90,7 @@ TEST(Layout, slots_entries_and_headers_of_frames_are_frozen) {
 TEST(Layout, values_are_frozen) {
     EXPECT_EQ(control_magic, 0x314c4f5243504553u);
     EXPECT_EQ(segment_magic, 0x314745534c505345u);
-    EXPECT_EQ(format_version, 1u);
+    EXPECT_EQ(format_version, 2u);
     EXPECT_EQ(byte_order_tag, 0x01020304u);
     EXPECT_EQ(page_size, 4096u);
     EXPECT_EQ(place_size, 16u);
@@ -161,7 +163,7 @@ TEST(Geometry, is_frozen) {
     EXPECT_EQ(geometry.chunk_end, 256u);
     EXPECT_EQ(geometry.place_end, 288u);
     ASSERT_TRUE(make_geometry(1 << 20, 1024, geometry));
-    EXPECT_EQ(geometry.table_offset, 4096u + 1088); // 257 entries, to the next 64
+    EXPECT_EQ(geometry.table_offset, 4096u + 2112); // 257 entries, to the next 64
     EXPECT_EQ(geometry.chunks_offset, 24576u);
     EXPECT_EQ(geometry.size, 24576u + (1 << 20) + 4096);
 }
@@ -255,7 +257,7 @@ TEST(Layout, what_a_writer_writes_is_frozen) {
     std::string control = bytes_of(name.path());
     ASSERT_EQ(control.size(), 4096u);
     EXPECT_EQ(word_at(control, 0, 8), 0x314c4f5243504553u);
-    EXPECT_EQ(word_at(control, 8, 4), 1u);
+    EXPECT_EQ(word_at(control, 8, 4), 2u);
     EXPECT_EQ(word_at(control, 12, 4), 0x01020304u);
     EXPECT_EQ(word_at(control, 60, 4), 4096u);
     EXPECT_EQ(word_at(control, 64, 8), 65536u);

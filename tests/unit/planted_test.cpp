@@ -222,7 +222,7 @@ TEST_F(Planted, another_byte_order) {
 }
 
 TEST_F(Planted, another_version) {
-    for (uint32_t version : {0u, 2u, 3u, UINT32_MAX}) {
+    for (uint32_t version : {0u, 1u, 3u, UINT32_MAX}) {
         expect_of_page([=](auto &page) { put(page.version, version); }, -EPROTONOSUPPORT, -EPROTONOSUPPORT);
     }
 }
@@ -281,7 +281,7 @@ TEST_F(Planted, P10_a_segment_of_something_else) {
         EXPECT_EQ(speculo_area_remove(name.c_str()), 0);
     };
     expect_of_header([](auto &header) { put(header.magic, core::control_magic); }, -EBADMSG, -EBADMSG);
-    expect_of_header([](auto &header) { put(header.version, 2u); }, -EPROTONOSUPPORT, -EBADMSG);
+    expect_of_header([](auto &header) { put(header.version, 3u); }, -EPROTONOSUPPORT, -EBADMSG);
     expect_of_header([](auto &header) { put(header.byte_order, 0x04030201u); }, -EBADMSG, -EBADMSG);
     for (int half : {0, 1}) {
         expect_of_header([=](auto &header) { put(header.area_id[half], ~core::peek(header.area_id[half])); }, -EBADMSG, -EBADMSG);
@@ -319,7 +319,7 @@ TEST_F(Planted, remove_works_on_any_version_and_whatever_else_there_is) {
 
 TEST_F(Planted, remove_marks_no_page_of_another_version) {
     make_area(name).close();
-    page([](auto &page) { put(page.version, 2u); });
+    page([](auto &page) { put(page.version, 3u); });
     std::string before = bytes();
     int fd = open(name.path().c_str(), O_RDONLY | O_CLOEXEC);
     EXPECT_EQ(speculo_area_remove(name.c_str()), 0);

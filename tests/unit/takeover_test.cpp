@@ -116,6 +116,21 @@ TEST_F(Takeover, P8_batch_that_was_not_committed_is_undone) {
     expect_usable();
 }
 
+// Damage, but such as nobody can tell from a writer that is ahead; so the takeover goes back as far as readers do.
+TEST_F(Takeover, key_whose_last_commits_are_lost_has_the_value_before) {
+    commit_key(writer_, "a", "a1");
+    uint32_t end = inside(writer_).committed, hint = core::peek(map().header().hint);
+    commit_chunk(writer_, "lost"), commit_key(writer_, "a", "a2"), commit_key(writer_, "a", "a3");
+    unpublish(end, hint);
+    ASSERT_EQ(speculo_area_check(name_.c_str(), nullptr, nullptr), 0);
+    EXPECT_EQ(value_of(name_, "a"), "a1");
+    take_over();
+    EXPECT_EQ(value_of(name_, "a"), "a1");
+    commit_key(writer_, "a", "a4");
+    EXPECT_EQ(value_of(name_, "a"), "a4");
+    EXPECT_EQ(live_ids(name_), (Ids{2}));
+}
+
 TEST_F(Takeover, P8_batch_in_copied_chunks_is_undone) {
     prepare();
     compact_now(writer_); // copies have no previous version
