@@ -73,7 +73,7 @@ MUTANTS = [
     Mutant('superseded-chunk-is-not-marked', 'src/commit.cpp',
            'store_successor(map.frame(place).successor, successor);', '(void)successor;', 'commit'),
     Mutant('dead-places-are-not-counted', 'src/commit.cpp',
-           'writer.dead += length;\n    writer.lasting', 'writer.lasting', 'compact records'),
+           'writer.dead += length;\n    if', 'if', 'compact records'),
     Mutant('obsolete-of-the-same-commit-hides-nothing', 'src/commit.cpp',
            'if (writer.pending[i].kind == PendingKind::obsolete)', 'if (writer.pending[i].kind == PendingKind::marker)', 'commit'),
 

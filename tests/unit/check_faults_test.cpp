@@ -48,6 +48,10 @@ Restore damage_header(const AreaName &, AreaProbe &area) {
     core::put(area.segment(slot_behind(area, 1)).map().header().slot, 9u);
     return nullptr;
 }
+Restore damage_current_header(const AreaName &, AreaProbe &area) {
+    core::put(area.current_segment().map().header().magic, uint64_t(1));
+    return nullptr;
+}
 Restore hide_segment(const AreaName &name, AreaProbe &area) {
     return std::make_shared<Hidden>(name, object_of(area, slot_behind(area, 1)));
 }
@@ -100,8 +104,8 @@ INSTANTIATE_TEST_SUITE_P(Everywhere, CheckOfDamage,
                          testing::Values(Damage{"control_page", damage_control_page}, Damage{"current", damage_current},
                                          Damage{"frame", damage_frame}, Damage{"generation", damage_generation},
                                          Damage{"history", damage_history}, Damage{"header", damage_header},
-                                         Damage{"segment_missing", hide_segment}, Damage{"bell_missing", hide_bell},
-                                         Damage{"lock_missing", hide_lock}),
+                                         Damage{"current_header", damage_current_header}, Damage{"segment_missing", hide_segment},
+                                         Damage{"bell_missing", hide_bell}, Damage{"lock_missing", hide_lock}),
                          [](const testing::TestParamInfo<Damage> &info) { return std::string(info.param.name); });
 
 } // namespace

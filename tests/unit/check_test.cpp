@@ -254,7 +254,9 @@ TEST_F(Checks, find_what_is_wrong_with_the_key_table) {
     damage(slot.versions, core::pack_versions(second, newest.place), where + " newest and previous");
     damage(slot.versions, core::pack_versions(other, second), where + " newest and previous");
     damage(slot.versions, core::pack_versions(newest.place, second - 1), where + " newest and previous");
-    damage(slot.versions, core::pack_versions(probe.end(), 0), where + " the way from newest and previous");
+    for (uint32_t previous : {0u, probe.end()}) { // which is nothing, or not committed
+        damage(slot.versions, core::pack_versions(probe.end(), previous), where + " the way from newest and previous");
+    }
     damage(slot.versions, core::pack_versions(second, 0), at(newest.place) + " the key of chunk");
     uint32_t first = core::peek(slot.frame);
     core::put(slot.frame, second);
