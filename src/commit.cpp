@@ -125,7 +125,7 @@ inline void count_in(Writer &writer, uint32_t place, uint64_t length, uint32_t a
     } else {
         writer.lasting.add(place, length, alignment, flags);
     }
-    if (is_superseded || !may_live(flags)) { index_count_dead(map, place, length, writer.committed); }
+    if (is_superseded || !is_chunk(flags)) { index_count_dead(map, place, length, writer.committed); }
 }
 
 // The commit's first frame gets its word last of all.

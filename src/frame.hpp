@@ -99,7 +99,7 @@ struct Frame {
 
     uint32_t end() const { return uint32_t(place + length); }
     bool is_control() const { return flags & frame_control; }
-    bool is_chunk() const { return may_live(flags); }
+    bool is_chunk() const { return core::is_chunk(flags); }
 };
 
 template <class T> T field_at(const std::byte *frame, uint32_t offset) { return peek(*shared_at<Shared<T>>(frame + offset)); }

@@ -22,15 +22,14 @@ inline void index_note(const SegmentMap &map, IndexWriter &index, uint32_t place
     if (__builtin_expect(end > index.named, 0)) { index_note_pages(map, index, place, end); }
 }
 
-// A committed frame is dead, or no chunk: once for each. `committed`: a place that all ends to come lie behind, as do those of what
-// superseded frames of that page before.
+// A frame is dead by the commit in progress, or no chunk: once for each. `committed`: the end before that commit. Every later end lies
+// beyond it, and sees what has superseded frames of the page so far.
 void index_count_dead(const SegmentMap &map, uint32_t place, uint64_t length, uint32_t committed);
 
 // Forgets what was counted in the pages below `end`.
 void index_forget_dead(const SegmentMap &map, uint32_t end);
 
-// Where to go on from the first frame of a page: at the first one of the next page, if nothing of this one is visible at `end`, which
-// was fixed before; else where one is.
+// Where to go on from a frame: at the first one of the next page, if nothing of this page is visible at `end`; else at the frame itself.
 uint32_t index_pass_dead(const SegmentMap &map, uint32_t place, uint32_t end);
 
 // Takes the index of a segment over whose committed frames end at `end`.

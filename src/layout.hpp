@@ -172,8 +172,8 @@ enum FrameFlags : uint32_t {
     frame_control = 1u << 6,   // no chunk: the other bits are a ControlKind
 };
 inline constexpr uint32_t frame_known_flags = 0x7f;
-// Of a frame that was committed: whether a chunk that somebody may find by key or in a snapshot.
-constexpr bool may_live(uint32_t flags) { return (flags & (frame_control | frame_removed)) == 0; }
+// Whether a frame is a chunk with a payload, which may be live: neither control frame nor removal.
+constexpr bool is_chunk(uint32_t flags) { return (flags & (frame_control | frame_removed)) == 0; }
 
 enum ControlKind : uint32_t {
     control_padding = frame_control | 1u << 0,

@@ -46,6 +46,8 @@ template <class Word> uint32_t observe_commit(const Word &word) { return word.wo
 // the end E. Relaxed, as O1 or O6 covers it; a value >= E means "not yet". The load must come after E was fixed, which the
 // acquire there guarantees.
 // Forbids: load the word (0); fix E behind the successor; deliver both old and new.
+// A page's `dead` (put / peek) is covered likewise: stored before the commit's word, loaded after E was fixed. Loaded before, it could be
+// that of a commit that died, and E one behind the takeover that undid it: live chunks would be passed.
 
 template <class Word> void store_successor(Word &word, uint32_t place) { word.word.store(place, std::memory_order_relaxed); }
 template <class Word> uint32_t load_successor(const Word &word) { return word.word.load(std::memory_order_relaxed); }

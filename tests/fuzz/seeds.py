@@ -52,6 +52,7 @@ def images() -> dict[str, bytes]:
     for place in (1040, 1042, 1044):  # slots of the key table, in units of 4 bytes
         seeds[f'keys-{place}'] = image(6, (STORE64, FIRST_SEGMENT, place, 0x0000_0005_0000_0009), mode=1)
     seeds['index'] = image(5, (STORE32, FIRST_SEGMENT, 1024, 0x105), (STORE32, FIRST_SEGMENT, 1025, 0x7fffffff))
+    seeds['dead-page'] = image(5, (STORE32, FIRST_SEGMENT, 1025, 0x100))  # with live chunks
     seeds['short'] = image(1, (RESIZE, FIRST_SEGMENT, CHUNKS // 16 + 20, 0))
     seeds['empty'] = image(2, (RESIZE, CONTROL, 0, 0))
     seeds['copied'] = image(3, (COPY, 1, 0, 2))

@@ -378,6 +378,8 @@ MUTANTS = [
     # ---- dead pages ----
     Mutant('page-is-dead-too-early', 'src/index.cpp', 'if (dead == limit - peek(entry.first))', 'if (dead + 12 >= limit - peek(entry.first))',
            'dead_pages'),
+    Mutant('page-behind-a-dead-one-is-believed', 'src/index.cpp', 'uint32_t next = entry_of(map, page + 1, end);',
+           'uint32_t next = map.index_at(page + 1);', 'index'),
     Mutant('page-never-dies', 'src/index.cpp', 'if (dead == limit - peek(entry.first))', 'if (dead == 300)', 'dead_pages'),
     Mutant('page-is-dead-before-its-end', 'src/index.cpp', 'dead = committed < limit ? limit : committed;', 'dead = limit;', 'dead_pages'),
     Mutant('dead-page-is-passed-at-any-end', 'src/index.cpp', 'dead < page_limit(page) || dead >= end', 'dead < page_limit(page)',
@@ -385,7 +387,7 @@ MUTANTS = [
     Mutant('page-keeps-the-count-of-a-former-generation', 'src/index.cpp', 'put(map.index()[page].dead, 0u);\n}\n\n}', '}\n\n}', 'dead_pages'),
     Mutant('takeover-counts-on', 'src/takeover.cpp', 'index_forget_dead(map, writer.committed);', '', 'dead_pages'),
     Mutant('removal-dies-twice', 'src/commit.cpp', 'if (!(flags & frame_removed)) { index_count', '{ index_count', 'dead_pages'),
-    Mutant('what-is-no-chunk-keeps-its-page', 'src/commit.cpp', 'if (is_superseded || !may_live(flags))', 'if (is_superseded)', 'dead_pages'),
+    Mutant('what-is-no-chunk-keeps-its-page', 'src/commit.cpp', 'if (is_superseded || !is_chunk(flags))', 'if (is_superseded)', 'dead_pages'),
     Mutant('padding-keeps-its-page', 'src/commit.cpp', 'index_count_dead(map, place, places, writer.committed);', '', 'dead_pages'),
     Mutant('dead-copy-keeps-its-page', 'src/compact_copy.cpp', 'index_count_dead(copy.segment->map, place, frame.length, place);', '',
            'dead_pages'),

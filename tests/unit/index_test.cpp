@@ -289,6 +289,7 @@ TEST(Index, P10_any_bytes_give_an_answer_within_the_segment) {
         for (uint32_t page = 0; page <= 16; ++page) {
             bool is_near = random() % 8;
             put(map.index()[page].first, is_near ? uint32_t(page * places_per_page + random() % 256) : uint32_t(random()));
+            put(map.index()[page].dead, is_near ? uint32_t(random() % map.readable) : uint32_t(random()));
         }
         uint32_t end = uint32_t(random() % (map.readable + 1));
         Frame frame;
@@ -299,6 +300,10 @@ TEST(Index, P10_any_bytes_give_an_answer_within_the_segment) {
         uint64_t id;
         int error = index_last_id(map, end, id);
         ASSERT_TRUE(error == 0 || error == -EBADMSG);
+        for (uint32_t place = first_place; place < end; place += 100) {
+            uint32_t next = index_pass_dead(map, place, end);
+            ASSERT_TRUE(next == place || (next >= page_limit(place / places_per_page) && next < end)) << place << ": " << next;
+        }
     }
     for (int count : answers) { EXPECT_GT(count, 10); }
 }
