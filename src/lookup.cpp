@@ -114,7 +114,7 @@ int show_again(const Reader &reader, const RecentKey &recent, speculo_chunk *ret
 
 // The chunk of that id, presumably at `place` (0: anywhere): 1, 0, or an error.
 template <class Source> int find_chunk(const Source &source, uint32_t end, uint64_t id, uint32_t place, Frame &frame) {
-    if (place != 0 && place < end && frame_below(source, place, end, frame) == 1 && frame.id == id) { return 1; }
+    if (place != 0 && frame_below(source, place, end, frame) == 1 && frame.id == id) { return 1; }
     int found = index_find(source, end, id, frame);
     return found == 1 && frame.id != id ? 0 : found;
 }

@@ -375,6 +375,9 @@ MUTANTS = [
     Mutant('version-before-is-believed-beyond-the-end', 'src/takeover.cpp', 'key_version_at(map, writer.committed, slot);',
            'previous_version(peek(slot.versions));', 'takeover'),
 
+    Mutant('place-of-a-view-is-believed', 'src/lookup.cpp', ' == 1 && frame.id == id) { return 1; }', ' == 1) { return 1; }', 'lookup'),
+    Mutant('user-who-is-beaten-gives-up', 'src/sync.hpp', 'while (count > 1) {', 'if (count > 1) {', 'pins'),
+
     # ---- dead pages ----
     Mutant('page-is-dead-too-early', 'src/index.cpp', 'if (dead == limit - peek(entry.first))', 'if (dead + 12 >= limit - peek(entry.first))',
            'dead_pages'),

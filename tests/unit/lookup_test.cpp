@@ -228,6 +228,26 @@ TEST_F(Lookup, outdated_views_are_judged_by_their_id_alone_after_compactions) {
     EXPECT_EQ(speculo_chunk_is_live(other, &views[1]), 0);
 }
 
+// A view comes back from the caller: its place is a hint, its id counts.
+TEST_F(Lookup, a_view_with_another_place_is_judged_by_its_id) {
+    commit_chunk(writer, "other");
+    speculo_chunk other = next_of(reader);
+    uint64_t id = commit_key(writer, "k", "value");
+    speculo_chunk view = next_of(reader);
+    uint64_t generation = view.opaque[2] >> 32;
+    uint32_t end = inside(writer).committed, wrong[] = {0, uint32_t(other.opaque[2]), end, end + 1000, UINT32_MAX};
+    for (uint32_t place : wrong) {
+        view.opaque[2] = core::pack_place(generation, place);
+        EXPECT_EQ(speculo_chunk_is_live(reader, &view), 1) << place;
+    }
+    EXPECT_EQ(speculo_chunk_obsolete(writer, id), 0);
+    commit(writer);
+    for (uint32_t place : wrong) {
+        view.opaque[2] = core::pack_place(generation, place);
+        EXPECT_EQ(speculo_chunk_is_live(reader, &view), 0) << place;
+    }
+}
+
 TEST_F(Lookup, an_expired_view_is_not_live) {
     faults.clock.freeze();
     commit_chunk(writer, "a", living(50 * ms));

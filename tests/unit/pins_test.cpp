@@ -376,4 +376,34 @@ TEST_F(Pins, an_object_that_took_the_slot_is_another_attachment) {
     core::attachments_close(attachments);
 }
 
+// ---- the count of users ---------------------------------------------------------------------------------------------------------
+
+// Another thread lets go between the load and the exchange.
+struct Beaten {
+    uint32_t count = 0;
+    static inline uint32_t others = 0;
+
+    uint32_t load(std::memory_order) const { return count; }
+    bool compare_exchange_weak(uint32_t &expected, uint32_t wanted, std::memory_order) {
+        if (others > 0) { --others, --count; }
+        bool is_same = count == expected;
+        if (is_same) { count = wanted; }
+        expected = is_same ? expected : count;
+        return is_same;
+    }
+    uint32_t fetch_add(uint32_t more, std::memory_order) { return std::exchange(count, count + more); }
+};
+
+TEST(Users, one_who_is_beaten_looks_again) {
+    core::CounterOf<Beaten> many{}, last{};
+    for (int i = 0; i < 3; ++i) { many.add(); }
+    Beaten::others = 1;
+    EXPECT_TRUE(many.take_if_more());
+    EXPECT_TRUE(many.is_one());
+    for (int i = 0; i < 2; ++i) { last.add(); }
+    Beaten::others = 1;
+    EXPECT_FALSE(last.take_if_more()); // the other one was not the last
+    EXPECT_TRUE(last.is_one());
+}
+
 } // namespace
