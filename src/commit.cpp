@@ -87,7 +87,7 @@ void obsolete(Writer &writer, const Pending &pending) {
 void enter_key(Writer &writer, uint32_t place, uint32_t flags, const Key &key) {
     const SegmentMap &map = writer.current->map;
     // Pending frames count: a key's later version in a commit finds the earlier one. alloc has seen to it that a slot is free.
-    KeySearch search = key_search(map, place, key);
+    KeySearch search = key_search_inline(map, place, key);
     uint32_t before = 0;
     if (search.found) {
         uint64_t versions = peek(search.slot->versions);

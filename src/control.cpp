@@ -55,17 +55,13 @@ int copy_page(Copier &copier, int fd, ControlPage *&ret_page) {
     return copier.error();
 }
 
-// Maps the page through a descriptor of its own: a mapping keeps the locks of its descriptor alive.
-int map_named(Area &area, os::Access access, const Trust &trust, os::FileStatus &status) {
-    int fd = os::operations.open(area.place.directory, area.place.name, access);
-    if (fd < 0) { return fd == -EISDIR ? -EBADMSG : fd; } // as a directory that can be opened
+int map_through(Area &area, int fd, os::Access access, const Trust &trust, os::FileStatus &status) {
     int error = os::operations.status(fd, &status);
     if (error == 0) { error = check_object(status, trust); }
     if (error == 0) { error = os::operations.file_system(fd, &area.medium); }
     if (error == 0 && status.size < page_size) { error = -EBADMSG; }
     ControlPage *page = nullptr;
     if (error == 0) { error = area.copier ? copy_page(*area.copier, fd, page) : map_page(fd, access, page); }
-    os::operations.close(fd);
     if (error == 0) { error = check_page(*page, access); }
     if (error < 0) {
         release_page(area, page);
@@ -76,10 +72,33 @@ int map_named(Area &area, os::Access access, const Trust &trust, os::FileStatus 
     return 0;
 }
 
+int open_descriptor(Area &area, os::Access access) {
+    return lock_descriptor_open(area.control_fd, area.place.directory, area.place.name, access);
+}
+
+// A reader locks nothing here.
+int open_for_reading(Area &area, const Trust &trust) {
+    os::FileStatus status;
+    int error = open_descriptor(area, os::Access::read);
+    return error == 0 ? map_through(area, area.control_fd.fd, os::Access::read, trust, status) : error;
+}
+
 int check_same(int fd, const os::FileStatus &other) {
     os::FileStatus status;
     if (int error = os::operations.status(fd, &status); error < 0) { return error; }
     return status.inode == other.inode && status.device == other.device ? 0 : -EAGAIN;
+}
+
+// Maps the page through a descriptor of its own: a mapping keeps the locks of its descriptor alive. -EAGAIN: the name was given to
+// another area between the two openings.
+int open_for_writing(Area &area, const Trust &trust) {
+    int fd = os::operations.open(area.place.directory, area.place.name, os::Access::read_write);
+    if (fd < 0) { return fd; }
+    os::FileStatus status;
+    int error = map_through(area, fd, os::Access::read_write, trust, status);
+    os::operations.close(fd);
+    if (error == 0) { error = open_descriptor(area, os::Access::read_write); }
+    return error == 0 ? check_same(area.control_fd.fd, status) : error;
 }
 
 void fill_page(ControlPage &page, const Choices &choices, const uint64_t area_id[2], const uint64_t boot_id[2]) {
@@ -136,16 +155,13 @@ int store_boot(Shared<uint64_t> to[2]) {
 } // namespace
 
 int control_open(Area &area, os::Access access, const Trust &trust) {
-    constexpr int tries = 8; // the name may be given to another area between the two openings
+    constexpr int tries = 8;
     int error = -EAGAIN;
     for (int i = 0; i < tries && error == -EAGAIN; ++i) {
-        os::FileStatus mapped;
-        error = map_named(area, access, trust, mapped);
-        if (error == 0) { error = lock_descriptor_open(area.control_fd, area.place.directory, area.place.name, access); }
-        if (error == 0) { error = check_same(area.control_fd.fd, mapped); }
+        error = access == os::Access::read ? open_for_reading(area, trust) : open_for_writing(area, trust);
         if (error != 0) { control_close(area); }
     }
-    return error;
+    return error == -EISDIR ? -EBADMSG : error; // as a directory that can be opened
 }
 
 int control_create(Area &area, const Choices &choices) {

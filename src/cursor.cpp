@@ -222,27 +222,6 @@ template <class Form> int next(Reader &reader, speculo_chunk *ret_chunk) {
 
 int next_near_with_fields(Reader &reader, speculo_chunk *ret_chunk);
 
-// Reads the rest of a frame that has neither tag nor alignment, as most have. False: find_next will say what it is.
-template <bool has_fields> inline bool read_common(const SegmentMap &map, const std::byte *at, uint32_t commit, Frame &frame) {
-    uint64_t available = (map.readable - frame.place) * place_size;
-    FrameShape shape = frame_shape(0, 0, false);
-    if constexpr (has_fields) {
-        if (available < 2 * place_size) { return false; }
-        shape = shapes_to_key.of[frame.flags & (frame_expiry | frame_key)];
-        if (frame.flags & frame_expiry) { frame.expires = map.field_at<uint64_t>(at, shape.expiry); }
-        if (frame.flags & frame_key) {
-            frame.key = at + shape.key;
-            frame.key_size = map.field_at<uint8_t>(at, shape.key_size);
-            if (frame.key_size == 0) { return false; }
-        }
-        shape_behind_key(shape, frame.key_size, false);
-    }
-    frame.size = commit - 1;
-    frame.payload = at + shape.payload;
-    frame.length = frame_length(shape.payload, frame.size);
-    return commit != size_follows && shape.payload + frame.size <= available;
-}
-
 template <bool has_fields> [[gnu::always_inline]] inline int next_near(Reader &reader, speculo_chunk *ret_chunk) {
     Cursor &cursor = reader.cursor;
     const SegmentMap &map = cursor.segment->map;
@@ -257,7 +236,7 @@ template <bool has_fields> [[gnu::always_inline]] inline int next_near(Reader &r
         return 0;
     }
     uint64_t id_flags = peek(header.id_flags);
-    constexpr uint32_t known_flags = frame_transient | (has_fields ? frame_expiry | frame_key : 0);
+    constexpr uint32_t known_flags = has_fields ? common_flags : frame_transient;
     frame.flags = frame_flags(id_flags) & known_flags;
     frame.id = frame_id(id_flags);
     if (frame_flags(id_flags) & ~known_flags) {

@@ -107,12 +107,13 @@ template <class Source> int find_end(const Source &source, uint32_t from, Refres
 }
 
 // ---- for both kinds of sources ----
+// What is copied takes a system call now and then: better small, so cold.
 
 template bool read_fields(const SegmentMap &, uint32_t, Frame &);
-template bool read_fields(const SegmentFile &, uint32_t, Frame &);
+template __attribute__((cold)) bool read_fields(const SegmentFile &, uint32_t, Frame &);
 template class FrameWalk<SegmentMap>;
 template class FrameWalk<SegmentFile>;
 template int find_end(const SegmentMap &, uint32_t, RefreshFn, void *, uint32_t &);
-template int find_end(const SegmentFile &, uint32_t, RefreshFn, void *, uint32_t &);
+template __attribute__((cold)) int find_end(const SegmentFile &, uint32_t, RefreshFn, void *, uint32_t &);
 
 } // namespace speculo::core

@@ -150,6 +150,31 @@ template <class Source> inline bool read_frame(const Source &source, uint32_t pl
     return true;
 }
 
+// Most frames are chunks without a tag, an alignment of their own or a 64-bit size: read where they are mapped, by a short way.
+inline constexpr uint32_t common_flags = frame_transient | frame_expiry | frame_key;
+
+// Reads the rest of one, whose place, flags and id are there, and nothing else; all but the link. False: it is none, or damaged.
+template <bool has_fields> inline bool read_common(const SegmentMap &map, const std::byte *at, uint32_t commit, Frame &frame) {
+    uint64_t available = (map.readable - frame.place) * place_size;
+    FrameShape shape = frame_shape(0, 0, false);
+    if constexpr (has_fields) {
+        if (available < 2 * place_size) { return false; }
+        shape = shapes_to_key.of[frame.flags & (frame_expiry | frame_key)];
+        if (frame.flags & frame_expiry) { frame.expires = map.field_at<uint64_t>(at, shape.expiry); }
+        if (frame.flags & frame_key) {
+            frame.key = at + shape.key;
+            frame.key_size = map.field_at<uint8_t>(at, shape.key_size);
+            if (frame.key_size == 0) { return false; }
+        }
+        shape_behind_key(shape, frame.key_size, false);
+    }
+    frame.size = commit - 1;
+    frame.payload = at + shape.payload;
+    frame.length = frame_length(shape.payload, frame.size);
+    // The word is neither 0 nor does it say that a size follows.
+    return frame.size < size_follows - 1 && shape.payload + frame.size <= available;
+}
+
 // Lays a padding frame, all but its commit word, which it returns.
 uint32_t lay_padding(const SegmentMap &map, uint32_t place, uint32_t places);
 
@@ -181,6 +206,25 @@ private:
     const Source &source_;
     uint32_t place_, end_;
 };
+
+// The frame at a place that is given, as a walk would tell it; but for its link.
+inline int frame_below(const SegmentMap &map, uint32_t place, uint32_t end, Frame &frame) {
+    if (place >= end) { return 0; }
+    const std::byte *at = map.position(place);
+    const FrameHeader &header = *shared_at<FrameHeader>(at);
+    uint32_t commit = observe_commit(header.commit);
+    uint64_t id_flags = peek(header.id_flags);
+    frame = {};
+    frame.place = place;
+    frame.flags = frame_flags(id_flags);
+    frame.id = frame_id(id_flags);
+    bool is_common = (frame.flags & ~common_flags) == 0 && frame.id != 0 && end <= map.readable;
+    if (__builtin_expect(is_common && read_common<true>(map, at, commit, frame) && frame.length <= end - place, 1)) { return 1; }
+    return FrameWalk(map, place, end).next(frame);
+}
+inline int frame_below(const SegmentFile &file, uint32_t place, uint32_t end, Frame &frame) {
+    return FrameWalk(file, place, end).next(frame);
+}
 
 // The end that a reader goes by: walks from `from` (a place it has reached, or first_place) or the hint, whichever is further, to
 // the first zero word or END; if the hint moves meanwhile, that is the end. Either is a commit boundary. `readable` grows through

@@ -125,8 +125,8 @@ template <class Source> int index_last_id(const Source &source, uint32_t end, ui
 }
 
 template int index_find(const SegmentMap &, uint32_t, uint64_t, Frame &);
-template int index_find(const SegmentFile &, uint32_t, uint64_t, Frame &);
+template __attribute__((cold)) int index_find(const SegmentFile &, uint32_t, uint64_t, Frame &);
 template int index_last_id(const SegmentMap &, uint32_t, uint64_t &);
-template int index_last_id(const SegmentFile &, uint32_t, uint64_t &);
+template __attribute__((cold)) int index_last_id(const SegmentFile &, uint32_t, uint64_t &);
 
 } // namespace speculo::core

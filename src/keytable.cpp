@@ -28,34 +28,11 @@ uint32_t key_hash(uint64_t seed, const void *bytes, size_t size) {
     return uint32_t(hash);
 }
 
-template <class Source> inline bool has_key(const Source &source, uint32_t place, const Key &key) {
-    const std::byte *bytes;
-    uint32_t size;
-    return read_key_of(source, place, bytes, size) && size == key.size && equal_bytes(bytes, key.bytes, size);
-}
-
 namespace {
 
-struct SlotSearch {
-    uint64_t slot; // the key's, or the empty one where it would go; no_slot: the table is full
-    bool found;
-};
-constexpr uint64_t no_slot = UINT64_MAX;
-
-template <class Source> [[gnu::always_inline]] inline SlotSearch find_slot(const Source &source, uint32_t end, const Key &key) {
-    uint64_t mask = source.geometry.table_slots - 1;
-    for (uint64_t i = 0; i <= mask; ++i) {
-        uint64_t slot = (key.hash + i) & mask;
-        uint32_t place = source.slot_frame(slot);
-        if (place == 0 || place >= end) { return {slot, false}; }
-        if (source.slot_hash(slot) == key.hash && has_key(source, place, key)) { return {slot, true}; }
-    }
-    return {no_slot, false}; // GCOVR_EXCL_LINE: counted as the end of the loop
-}
-
-// From a version of any commit back along the links.
-template <class Source> inline int64_t version_below(const Source &source, uint32_t place, uint32_t end) {
-    while (place >= end) { // committed since `end`
+// The version was committed since `end`: back along the links.
+template <class Source> [[gnu::noinline]] int64_t version_before(const Source &source, uint32_t place, uint32_t end) {
+    while (place >= end) {
         if (place >= source.readable) { return -EBADMSG; }
         uint32_t commit = source.commit_at(place);
         Frame frame;
@@ -66,12 +43,14 @@ template <class Source> inline int64_t version_below(const Source &source, uint3
     return place;
 }
 
+// From a version of any commit.
+template <class Source> inline int64_t version_below(const Source &source, uint32_t place, uint32_t end) {
+    return __builtin_expect(place < end, 1) ? place : version_before(source, place, end);
+}
+
 } // namespace
 
-KeySearch key_search(const SegmentMap &map, uint32_t end, const Key &key) {
-    SlotSearch search = find_slot(map, end, key);
-    return {search.slot == no_slot ? nullptr : &map.table()[search.slot], search.found};
-}
+KeySearch key_search(const SegmentMap &map, uint32_t end, const Key &key) { return key_search_inline(map, end, key); }
 
 int64_t key_version_at(const SegmentMap &map, uint32_t end, const KeySlot &slot) {
     return version_below(map, map.slot_version(uint64_t(&slot - map.table()), end), end);
@@ -95,8 +74,7 @@ uint64_t key_table_slots(uint64_t capacity, uint64_t keys, uint64_t before) {
     return before > slots && before <= slots * far_too_large ? before : slots;
 }
 
-template bool has_key(const SegmentMap &, uint32_t, const Key &);
 template int64_t key_find(const SegmentMap &, uint32_t, const Key &);
-template int64_t key_find(const SegmentFile &, uint32_t, const Key &);
+template __attribute__((cold)) int64_t key_find(const SegmentFile &, uint32_t, const Key &);
 
 } // namespace speculo::core

@@ -31,18 +31,69 @@ inline uint64_t few_bytes(const char *from, size_t size) {
     return byte(0) | byte(size / 2) | byte(size - 1);
 }
 
+// Whether two keys of one size are the same: most are so short that a call would cost more.
+inline bool equal_keys(const void *a, const void *b, size_t size) {
+    const char *one = static_cast<const char *>(a), *other = static_cast<const char *>(b);
+    if (size < 8) { return size == 0 || few_bytes(one, size) == few_bytes(other, size); }
+    for (size_t at = 0; at < size - 8; at += 8) {
+        if (eight_bytes(one + at) != eight_bytes(other + at)) { return false; }
+    }
+    return eight_bytes(one + size - 8) == eight_bytes(other + size - 8);
+}
+
+// The same for a copy of one.
+inline void copy_key(std::byte *to, const void *key, size_t size) {
+    const auto *from = static_cast<const std::byte *>(key);
+    if (size >= 8) {
+        for (size_t at = 0; at < size - 8; at += 8) { copy_bytes(to + at, from + at, 8); }
+        copy_bytes(to + size - 8, from + size - 8, 8);
+    } else if (size >= 4) {
+        copy_bytes(to, from, 4);
+        copy_bytes(to + size - 4, from + size - 4, 4);
+    } else {
+        to[0] = from[0];
+        to[size / 2] = from[size / 2];
+        to[size - 1] = from[size - 1];
+    }
+}
+
 // Hash of a key in the area that `seed` (its id) belongs to.
 uint32_t key_hash(uint64_t seed, const void *bytes, size_t size);
 
 // Whether the frame at `place`, which need not be committed, has that key.
-template <class Source> bool has_key(const Source &source, uint32_t place, const Key &key);
+template <class Source> inline bool has_key(const Source &source, uint32_t place, const Key &key) {
+    const std::byte *bytes;
+    uint32_t size;
+    return read_key_of(source, place, bytes, size) && size == key.size && equal_keys(bytes, key.bytes, size);
+}
+
+struct SlotSearch {
+    uint64_t slot; // the key's, or the empty one where it would go; no_slot: the table is full
+    bool found;
+};
+constexpr uint64_t no_slot = UINT64_MAX;
+
+// Looks for a key among the frames below `end`; a slot whose frame lies at or beyond it counts as empty.
+template <class Source> [[gnu::always_inline]] inline SlotSearch find_slot(const Source &source, uint32_t end, const Key &key) {
+    uint64_t mask = source.geometry.table_slots - 1;
+    for (uint64_t i = 0; i <= mask; ++i) {
+        uint64_t slot = (key.hash + i) & mask;
+        uint32_t place = source.slot_frame(slot);
+        if (place == 0 || place >= end) { return {slot, false}; }
+        if (source.slot_hash(slot) == key.hash && has_key(source, place, key)) { return {slot, true}; }
+    }
+    return {no_slot, false}; // GCOVR_EXCL_LINE: counted as the end of the loop
+}
 
 struct KeySearch {
     KeySlot *slot; // the key's, or the empty one where it would go; nullptr: the table is full
     bool found;
 };
 
-// Looks for a key among the frames below `end`; a slot whose frame lies at or beyond it counts as empty.
+[[gnu::always_inline]] inline KeySearch key_search_inline(const SegmentMap &map, uint32_t end, const Key &key) {
+    SlotSearch search = find_slot(map, end, key);
+    return {search.slot == no_slot ? nullptr : &map.table()[search.slot], search.found};
+}
 KeySearch key_search(const SegmentMap &map, uint32_t end, const Key &key);
 
 // The version of a slot's key that was newest at `end`: its place, 0 none, or -EBADMSG.

@@ -15,11 +15,6 @@ template <class Source> inline bool is_current(const Source &source, const Frame
     return successor == 0 || successor >= end;
 }
 
-// The frame of a place below `end`, whichever way it was found.
-template <class Source> inline int frame_below(const Source &source, uint32_t place, uint32_t end, Frame &frame) {
-    return FrameWalk(source, place, end).next(frame);
-}
-
 // Who only follows the stream does without.
 int make_recent_keys(Reader &reader) {
     if (reader.recent_keys || reader.area.copier) { return 0; }
@@ -159,6 +154,6 @@ int reader_is_live(Reader &reader, const speculo_chunk &chunk) {
 }
 
 template int find_key(const SegmentMap &, uint32_t, const Key &, Frame &);
-template int find_key(const SegmentFile &, uint32_t, const Key &, Frame &);
+template __attribute__((cold)) int find_key(const SegmentFile &, uint32_t, const Key &, Frame &);
 
 } // namespace speculo::core

@@ -48,6 +48,14 @@ int status_of(const Area &area, int fd, os::FileStatus &status) {
     return gone_is_stale(error);
 }
 
+// The header is complete before the object has its name, but for words that are not looked at here.
+int validate(const Area &area, Attachment &attachment, const SegmentHeader &header, uint64_t size, uint64_t entry) {
+    SegmentMap &map = attachment.map;
+    if (int error = segment_validate(area, header, size, attachment.slot, entry, map.geometry); error < 0) { return error; }
+    map.readable = segment_readable(map.geometry, size);
+    return 0;
+}
+
 int map_through(const Area &area, Attachment &attachment, int fd, uint64_t entry) {
     os::FileStatus status, lock_status;
     int error = status_of(area, fd, status);
@@ -55,22 +63,18 @@ int map_through(const Area &area, Attachment &attachment, int fd, uint64_t entry
     if (error != 0) { return error; }
     if (status.inode != lock_status.inode) { return -ESTALE; }
     if (status.size < page_size) { return -EBADMSG; }
+    SegmentHeader header; // copied, as it says how much there is to map
+    error = os::operations.read_at(fd, 0, &header, sizeof header);
+    if (error < 0) { return error == -ENODATA ? -EAGAIN : error; } // it was cut short at this moment
+    if (error = validate(area, attachment, header, status.size, entry); error < 0) { return error; }
     SegmentMap &map = attachment.map;
-    void *address = nullptr; // the header first: it says how much there is to map
-    error = os::operations.map(fd, page_size, os::Access::read, &address);
-    if (error < 0) { return error; }
-    error = segment_validate(area, *static_cast<SegmentHeader *>(address), status.size, attachment.slot, entry, map.geometry);
-    os::operations.unmap(address, page_size);
-    if (error < 0) { return error; }
     if (map.geometry.size > SIZE_MAX) { return -ENOMEM; }
+    void *address = nullptr;
     error = os::operations.map(fd, size_t(map.geometry.size), os::Access::read, &address);
-    if (error < 0) { return error; }
-    map.put_at(address);
-    map.readable = segment_readable(map.geometry, status.size);
-    return 0;
+    if (error == 0) { map.put_at(address); }
+    return error;
 }
 
-// The header is complete before the object has its name, but for words that are not looked at here.
 int read_through(const Area &area, Attachment &attachment, uint64_t entry) {
     os::FileStatus status;
     int error = status_of(area, attachment.lock.fd, status);
@@ -79,10 +83,7 @@ int read_through(const Area &area, Attachment &attachment, uint64_t entry) {
     SegmentHeader header;
     area.copier->copy(attachment.lock.fd, 0, &header, sizeof header);
     if (area.copier->error() != 0) { return area.copier->error(); }
-    SegmentMap &map = attachment.map;
-    error = segment_validate(area, header, status.size, attachment.slot, entry, map.geometry);
-    if (error < 0) { return error; }
-    map.readable = segment_readable(map.geometry, status.size);
+    if (error = validate(area, attachment, header, status.size, entry); error < 0) { return error; }
     attachment.copier = area.copier;
     area.copier->forget(); // the descriptor's number may have been another object's
     return 0;

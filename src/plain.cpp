@@ -53,7 +53,7 @@ template <bool has_key> [[gnu::noinline]] int alloc_plain(Writer &writer, uint64
     if constexpr (has_key) {
         put_field(bytes, shape.link, key_hash(hash_seed(writer), options.key, options.key_size));
         put_field(bytes, shape.key_size, uint8_t(options.key_size));
-        copy_bytes(bytes + shape.key, options.key, options.key_size);
+        copy_key(bytes + shape.key, options.key, options.key_size);
         ++writer.pending_keys;
         ++writer.pending_slots;
         writer.easy_commit_end = 0;

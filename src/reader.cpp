@@ -127,7 +127,7 @@ template <class Source> int newest_id(const Source &source, uint32_t end, uint64
     return error;
 }
 template int newest_id(const SegmentMap &, uint32_t, uint64_t &);
-template int newest_id(const SegmentFile &, uint32_t, uint64_t &);
+template __attribute__((cold)) int newest_id(const SegmentFile &, uint32_t, uint64_t &);
 
 bool is_stale_and_read(const Reader &reader) {
     const Cursor &cursor = reader.cursor;

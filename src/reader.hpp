@@ -41,6 +41,7 @@ struct Reader : speculo_area {
     RecentKeys *recent_keys;          // of the one it is in; null until the first look-up, and where chunks are copied
     uint64_t next_serial, key_serial; // of the last views
     ChunkCopy *next_copy, *key_copy;  // theirs, if the area is untrusted
+    uint64_t named;                   // the time when a snapshot last looked whether the area has its name
     speculo_snapshot *snapshots;      // still open; changed under the ForkGuard
 };
 
@@ -55,8 +56,9 @@ struct Copied {
     static SegmentFile source(const Attachment &segment) { return segment.file(); }
 };
 
-// Runs what a call does in the form that the handle, or snapshot, reads in. `keep`: see Copier::begin.
-template <class Work> [[gnu::noinline]] int in_copies(Copier &copier, Work work, bool keep) {
+// Runs what a call does in the form that the handle, or snapshot, reads in. Copies take system calls: better small than fast. `keep`: see
+// Copier::begin.
+template <class Work> [[gnu::cold, gnu::noinline]] int in_copies(Copier &copier, Work work, bool keep) {
     copier.begin(keep);
     return copier.finish(work(Copied{}));
 }

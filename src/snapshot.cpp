@@ -14,7 +14,8 @@ struct speculo_snapshot {
     speculo::core::ChunkCopy *copies;
     uint32_t end;
     uint32_t place;
-    uint64_t now; // expiry is judged at this time
+    uint32_t page_end; // of the page that was looked at last; whether the next one is passed is yet to be seen
+    uint64_t now;      // expiry is judged at this time
     speculo::core::OwnMark own;
     uint64_t seed;   // of key hashes
     uint64_t handle; // number of the handle it came from
@@ -34,14 +35,14 @@ SegmentFile source_of(const speculo_snapshot &snapshot, Copied) {
     return SegmentFile(snapshot.map, snapshot.segment->lock.fd, *snapshot.copier);
 }
 
-template <class Source> bool is_visible(const speculo_snapshot &snapshot, const Source &source, const Frame &frame) {
+template <class Source> inline bool is_visible(const speculo_snapshot &snapshot, const Source &source, const Frame &frame) {
     uint32_t successor = source.successor_at(frame.place);
     bool is_superseded = successor != 0 && successor < snapshot.end;
     bool is_over = frame.expires != 0 && has_passed(frame.expires, snapshot.now);
     return frame.is_chunk() && !is_superseded && !is_over;
 }
 
-void fill(const speculo_snapshot &snapshot, const Frame &frame, speculo_chunk *ret_chunk) {
+inline void fill(const speculo_snapshot &snapshot, const Frame &frame, speculo_chunk *ret_chunk) {
     fill_view(*ret_chunk, frame, *snapshot.segment, ViewKind::snapshot, snapshot.handle, snapshot.number);
 }
 
@@ -71,12 +72,12 @@ uint32_t pass_dead(const SegmentFile &, uint32_t place, uint32_t) { return place
 template <class Form> int next(speculo_snapshot &snapshot, speculo_chunk *ret_chunk) {
     const auto &source = source_of(snapshot, Form{});
     Frame frame;
-    for (uint32_t limit = 0;;) {
-        if (snapshot.place >= limit) {
+    for (;;) {
+        if (snapshot.place >= snapshot.page_end) {
             snapshot.place = pass_dead(source, snapshot.place, snapshot.end);
-            limit = page_limit(snapshot.place / places_per_page);
+            snapshot.page_end = page_limit(snapshot.place / places_per_page);
         }
-        int found = FrameWalk(source, snapshot.place, snapshot.end).next(frame);
+        int found = frame_below(source, snapshot.place, snapshot.end, frame);
         if (found != 1) { return found; }
         int given = is_visible(snapshot, source, frame) ? give(snapshot, frame, ret_chunk, Form{}) : 0;
         if (given >= 0 || given == -EMSGSIZE) { snapshot.place = frame.end(); }
@@ -92,14 +93,25 @@ template <class Form> int look_up(speculo_snapshot &snapshot, const Key &key, sp
     return is_visible(snapshot, source, frame) ? give(snapshot, frame, ret_chunk, Form{}) : 0;
 }
 
-// The segment and the end.
+// Whether the area was removed and all is read. A removal marks it; that it lost its name another way takes a system call to see, and
+// is looked for once a tick.
+bool is_stale(Reader &reader, uint64_t now) {
+    bool is_looked_for = reader.clock.known && reader.named == now;
+    if (is_looked_for && !(control_marks(reader.area) & mark_removed)) { return false; }
+    if (is_stale_and_read(reader)) { return true; }
+    reader.named = now;
+    return false;
+}
+
+// The time, the segment and the end.
 int fix(Reader &reader, speculo_snapshot &snapshot) {
     if (reader.area.copier) {
         snapshot.copier = Copier::make(reader.area.copier->largest());
         if (!snapshot.copier) { return -ENOMEM; }
     }
     return in_form(reader.area.copier, [&](auto form) {
-        if (is_stale_and_read(reader)) { return -ESTALE; }
+        snapshot.now = reader_now(reader);
+        if (is_stale(reader, snapshot.now)) { return -ESTALE; }
         int error = borrow_current(reader, &snapshot.segment);
         if (error < 0) { return error; }
         error = segment_end<decltype(form)>(*snapshot.segment, first_place, snapshot.end);
@@ -146,7 +158,6 @@ int snapshot_open(Reader &reader, speculo_snapshot **ret_snapshot) {
     }
     snapshot->map = snapshot->segment->map;
     snapshot->place = first_place;
-    snapshot->now = reader_now(reader);
     snapshot->seed = peek(reader.area.control->area_id[0]);
     snapshot->handle = reader.number;
     snapshot->number = snapshot_numbers.next();

@@ -171,7 +171,6 @@ inline void spin_pause() {
 // Keys and payloads: written before O1 (or O7) of their frame and read after it, never changed in between.
 
 inline void copy_bytes(void *to, const void *from, size_t size) { std::memcpy(to, from, size); }
-inline bool equal_bytes(const void *a, const void *b, size_t size) { return std::memcmp(a, b, size) == 0; }
 
 // ---- within one process ----------------------------------------------------------------------------------------------------
 

@@ -49,7 +49,7 @@ const Pending *find_pending_key(const Writer &writer, const Key &key) {
             continue;
         }
         const std::byte *bytes = pending.bytes + frame_shape(pending.flags, 0, false).key;
-        if (equal_bytes(bytes, key.bytes, key.size)) { return &pending; }
+        if (equal_keys(bytes, key.bytes, key.size)) { return &pending; }
     }
     return nullptr;
 }

@@ -520,8 +520,9 @@ SPECULO_API void speculo_chunk_release(speculo_chunk *chunk) SPECULO_NOTHROW;
 /**
  * Takes a snapshot: the chunks that are live at the newest commit, held fixed.
  *
- * Costs no copy. Pins one segment until it is closed; expiry is judged at the moment of opening. (With #SPECULO_OPEN_UNTRUSTED each
- * view is a copy, which stays until the snapshot is closed.)
+ * Costs no copy. Pins one segment until it is closed; expiry is judged at the moment of opening. That the files of the area were
+ * unlinked by hand, rather than by speculo_area_remove(), is noticed some milliseconds late. (With #SPECULO_OPEN_UNTRUSTED each view is
+ * a copy, which stays until the snapshot is closed.)
  *
  * @param area          Reader's handle.
  * @param ret_snapshot  On success: the snapshot, at its beginning; free it with speculo_snapshot_close().

@@ -205,7 +205,7 @@ inline bool is_translation(const Fault &fault, int result) {
     case EFBIG: return result == -ENOSPC; // a full file system by another name
     case EAGAIN: return fault.site == Site::lock_whole && result == -EBUSY;
     // A name that was there a moment ago is gone, or the other way round: the name has moved on, or the area is damaged.
-    case ENODATA: return result == -EBADMSG; // it was cut short
+    case ENODATA: return result == -EBADMSG || result == -EAGAIN; // it was cut short, or is being
     case ENOENT: return is_one_of(result, {-ESTALE, -EBADMSG, -EEXIST}) || (fault.lasts && result == -EAGAIN);
     case EEXIST: return fault.lasts && result == -EAGAIN;
     default: return false;

@@ -310,7 +310,7 @@ const AreaName *first, *second;
 int opened;
 int (*real)(int, const char *, os::Access);
 
-// Between the first opening of the control page and the second, the name is given to another area.
+// Between a writer's first opening of the control page and its second, the name is given to another area.
 int open(int directory, const char *file, os::Access access) {
     bool is_control = std::string(file).find('@') == std::string::npos;
     if (is_control && ++opened == 2) {
@@ -336,9 +336,12 @@ TEST(ControlOpen, page_and_descriptor_are_of_one_area) {
     replaced::opened = 0;
     replaced::real = os::operations.open;
     os::operations.open = replaced::open;
-    Handle reader = open_reader(first, SPECULO_OPEN_NO_CURSOR);
+    Handle writer = open_writer(first);
     os::operations.open = replaced::real;
-    EXPECT_EQ(value_of(reader, "k"), "second");
+    EXPECT_GE(replaced::opened, 2);
+    EXPECT_EQ(value_of(open_reader(first, SPECULO_OPEN_NO_CURSOR), "k"), "second");
+    commit_key(writer, "k", "third");
+    EXPECT_EQ(value_of(open_reader(first, SPECULO_OPEN_NO_CURSOR), "k"), "third");
 }
 
 } // namespace

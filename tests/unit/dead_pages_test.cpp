@@ -106,6 +106,18 @@ TEST_F(DeadPages, snapshot_of_before_still_sees_them) {
 }
 
 // A chunk that runs through pages is passed by its own length: they have no entry to go on at.
+// Whoever looked into it would find damage.
+TEST_F(DeadPages, snapshot_passes_those_behind_a_page_that_lives) {
+    uint64_t config = commit_key(writer_, "config", "stays"), newest = 0;
+    for (int i = 0; i < 20; ++i) { newest = commit_key(writer_, "other", std::string(1000, 'o')); }
+    ASSERT_TRUE(Pages(writer_).is_dead(2));
+    core::Shared<uint32_t> &word = map().frame(map().index_at(2)).commit;
+    uint32_t whole = core::peek(word);
+    core::put(word, 0u);
+    EXPECT_EQ(live_ids(name_), (Ids{config, newest}));
+    core::put(word, whole);
+}
+
 TEST_F(DeadPages, page_before_a_long_chunk_is_walked) {
     commit_key(writer_, "long", std::string(20000, 'l'));
     commit_key(writer_, "long", "short");

@@ -6,6 +6,7 @@
 
 #include <cerrno>
 #include <random>
+#include <sstream>
 
 #include "bare_segment.hpp"
 
@@ -292,6 +293,76 @@ TEST(Frame, P10_random_bytes_give_frames_within_the_segment_or_nothing) {
     EXPECT_GT(read, 5000u) << "nothing but nonsense tests little";
     EXPECT_LT(read, 95000u);
     EXPECT_NE(sum, 0u);
+}
+
+// What both tell of a frame, and whether there is one.
+std::string told(int found, const Frame &frame) {
+    if (found != 1) { return std::to_string(found); }
+    std::ostringstream text;
+    text << frame.place << ' ' << frame.flags << ' ' << frame.id << ' ' << frame.length << ' ' << frame.size << ' '
+         << static_cast<const void *>(frame.payload) << ' ' << static_cast<const void *>(frame.key) << ' ' << frame.key_size
+         << ' ' << frame.tag << ' ' << frame.alignment << ' ' << frame.expires;
+    return text.str();
+}
+
+std::string told_by_a_walk(const SegmentMap &map, uint32_t place, uint32_t end) {
+    Frame frame;
+    int found = FrameWalk(map, place, end).next(frame);
+    return told(found, frame);
+}
+
+std::string told_of_a_place(const SegmentMap &map, uint32_t place, uint32_t end) {
+    Frame frame;
+    int found = frame_below(map, place, end, frame);
+    return told(found, frame);
+}
+
+TEST(Frame, one_at_a_given_place_is_the_one_that_a_walk_finds) {
+    BareSegment segment(64 << 10, 16, 1);
+    const SegmentMap &map = segment.map();
+    for (const FrameSpec &spec : all_specs()) {
+        std::string bytes = spec.encode();
+        store_frame(map, 1, bytes);
+        uint32_t end = 1 + uint32_t(bytes.size() / place_size);
+        EXPECT_NE(told_of_a_place(map, 1, end), std::to_string(-EBADMSG));
+        for (uint32_t limit : {0u, 1u, end - 1, end, end + 1, map.readable, map.readable + 1}) {
+            EXPECT_EQ(told_of_a_place(map, 1, limit), told_by_a_walk(map, 1, limit)) << spec.id << ", below " << limit;
+        }
+    }
+}
+
+TEST(Frame, P10_random_bytes_at_a_given_place_are_what_a_walk_makes_of_them) {
+    std::mt19937_64 random(5);
+    BareSegment segment(64 << 10, 16, 1);
+    const SegmentMap &map = segment.map();
+    std::byte *end = segment.chunks() + segment.chunk_bytes();
+    unsigned sound = 0;
+    for (int i = 0; i < 100000; ++i) {
+        uint32_t left = 1 + uint32_t(random() % 8), place = map.readable - left;
+        for (std::byte *at = map.bytes(place); at < end; at += 8) {
+            uint64_t word = random() % 3 ? random() % (left * place_size) : bad_word(random, left * place_size - 16);
+            std::memcpy(at, &word, 8);
+        }
+        uint64_t flags = random() % 4 ? random() % 32 : random() % 256, id = random() % 8 ? 1 + random() % 9 : random() % 2;
+        put(map.frame(place).id_flags, id | flags << 56);
+        put(map.frame(place).commit,
+            random() % 8 ? uint32_t(random() % (left * place_size)) : size_follows - uint32_t(random() % 3));
+        uint32_t limit = place + uint32_t(random() % (left + 2));
+        std::string expected = told_by_a_walk(map, place, limit);
+        ASSERT_EQ(told_of_a_place(map, place, limit), expected) << "flags " << flags;
+        sound += expected.size() > 4;
+    }
+    EXPECT_GT(sound, 3000u) << "nothing but nonsense tests little";
+}
+
+TEST(Frame, P10_no_commit_word_below_an_end_is_damage_however_large_the_segment) {
+    BareSegment segment(63 * GiB, 16, 1); // memory for the headers alone
+    SegmentMap map = segment.map();
+    map.readable = map.geometry.place_end;
+    std::string bytes = FrameSpec{}.encode();
+    std::memset(bytes.data(), 0, 4);
+    store_frame(map, 1, bytes);
+    EXPECT_EQ(told_of_a_place(map, 1, map.readable - 1), std::to_string(-EBADMSG));
 }
 
 TEST(Frame, P10_walks_over_random_bytes_end) {

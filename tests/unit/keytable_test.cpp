@@ -96,6 +96,23 @@ TEST_F(KeyTable, keys_of_one_hash_are_told_apart) {
     EXPECT_EQ(index_of(all["key2"]), 0u);
 }
 
+TEST(Keys, are_compared_and_copied_at_every_byte) {
+    for (size_t size = 1; size <= 40; ++size) {
+        std::string key(size, '\0');
+        for (size_t i = 0; i < size; ++i) { key[i] = char('a' + i); }
+        std::string copy(size + 1, '.');
+        copy_key(reinterpret_cast<std::byte *>(copy.data()), key.data(), size);
+        EXPECT_EQ(copy, key + '.');
+        EXPECT_TRUE(equal_keys(copy.data(), key.data(), size));
+        for (size_t i = 0; i < size; ++i) {
+            std::string other = key;
+            other[i] = char(other[i] ^ 0x40);
+            EXPECT_FALSE(equal_keys(other.data(), key.data(), size)) << i << " of " << size;
+        }
+    }
+    EXPECT_TRUE(equal_keys("a", "b", 0)); // as a damaged frame may have it
+}
+
 TEST_F(KeyTable, a_full_one_says_so_and_still_finds) {
     for (uint32_t i = 0; i < slots; ++i) { ASSERT_NE(add("key" + std::to_string(i), i * 7), nullptr); }
     for (uint32_t i = 0; i < slots; ++i) { EXPECT_TRUE(search("key" + std::to_string(i), i * 7).found); }

@@ -251,7 +251,7 @@ TEST_F(Snapshot, leaves_nothing_behind_whatever_the_order) {
 TEST_F(Snapshot, opening_fails_cleanly) {
     put();
     std::vector<std::pair<Site, uint64_t>> ways = {{Site::allocate, 1}, {Site::allocate, 2}, {Site::open, 1}, {Site::status, 2}};
-    std::vector<std::pair<Site, uint64_t>> more = {{Site::open, 2}, {Site::map, 1}, {Site::map, 2}};
+    std::vector<std::pair<Site, uint64_t>> more = {{Site::open, 2}, {Site::read_at, 1}, {Site::map, 1}};
     if (are_readers_untrusting()) { more = {{Site::allocate, 3}, {Site::read_at, 1}, {Site::read_at, 4}, {Site::read_at, 6}}; }
     ways.insert(ways.end(), more.begin(), more.end());
     for (auto [site, call] : ways) {
@@ -268,6 +268,41 @@ TEST_F(Snapshot, opening_fails_cleanly) {
         EXPECT_EQ(faults.descriptors(), descriptors);
         EXPECT_EQ(Shot(own).ids(), Ids{1});
     }
+}
+
+// Looking for the name takes a system call, which costs more than all the rest of an opening.
+TEST_F(Snapshot, P11_whether_the_area_has_its_name_is_looked_for_once_a_tick) {
+    put();
+    faults.clock.freeze();
+    Shot(reader).ids();
+    faults.reset_counts();
+    for (int i = 0; i < 3; ++i) { EXPECT_EQ(Shot(reader).ids(), Ids{1}); }
+    EXPECT_EQ(faults.calls(Site::status), 0u);
+    ASSERT_EQ(unlink(name.path().c_str()), 0);
+    EXPECT_EQ(Shot(reader).ids(), Ids{1});
+    faults.clock.tick();
+    speculo_snapshot *snapshot = nullptr;
+    for (int i = 0; i < 3; ++i) { EXPECT_EQ(speculo_snapshot_open(reader, &snapshot), -ESTALE); }
+}
+
+TEST_F(Snapshot, a_removal_is_told_at_once) {
+    put();
+    faults.clock.freeze();
+    EXPECT_EQ(Shot(reader).ids(), Ids{1});
+    writer.close();
+    EXPECT_EQ(speculo_area_remove(name.c_str()), 0);
+    speculo_snapshot *snapshot = nullptr;
+    EXPECT_EQ(speculo_snapshot_open(reader, &snapshot), -ESTALE);
+}
+
+TEST_F(Snapshot, where_no_clock_is_known_the_name_is_looked_for_each_time) {
+    put();
+    faults.clock.freeze();
+    faults.clock.set_namespace(0, EOPNOTSUPP);
+    EXPECT_EQ(Shot(reader).ids(), Ids{1});
+    ASSERT_EQ(unlink(name.path().c_str()), 0);
+    speculo_snapshot *snapshot = nullptr;
+    EXPECT_EQ(speculo_snapshot_open(reader, &snapshot), -ESTALE);
 }
 
 TEST_F(Snapshot, misuse_is_refused) {
