@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Keys: batches that put and remove, the table that leads to a key's versions, chunks that expire, a compaction that makes a new table,
- * at once or ahead of the switch, deaths and takeovers; and a reader that fixes an end and then looks a key up, or walks through all
+ * at once or ahead of the switch, deaths and takeovers, pages of which nothing lives; and a reader that fixes an end and then looks a key up, or walks through all
  * that is live. What it finds is that of one commit, and of no other. Both keys begin their search at the same slot.
  *
  * Steps are as in core.pml; segments are not used again here. */
@@ -24,6 +24,10 @@ hidden byte broken, commits, deaths, compactions, batch, mortal, ahead;
 #define SUCCESSOR_FIRST 14   /* break: reader: loads successor words before it fixes the end */
 #define FALLS_BACK 15        /* break: reader: takes the version before for one that has expired */
 #define WORD_MEANS_COMMIT 16 /* break: reader: a commit word at the successor means that it was committed */
+#define PAGE_AT_LIMIT 17     /* break: that a page is dead is said of earlier ends too */
+#define REMOVAL_TWICE 18     /* break: a removal that is superseded counts as dead once more */
+#define PAGES_LEFT 19        /* break: takeover: what a dead commit counted in pages is left */
+#define PAGE_FIRST 20        /* break: reader: loads a page's word before it fixes the end */
 
 c_decl {
 \#include <stdlib.h>
@@ -33,6 +37,10 @@ static int choice(const char *name, int usual) { const char *text = getenv(name)
 #define LAST 5          /* frames are in 1 .. LAST */
 #define PLACES (LAST + 2)
 #define SLOTS 2
+#define PAGES 3
+#define PAGE(place) (((place) - 1) / 2) /* a page has two frames */
+#define LIMIT(page) (2 * (page) + 3)    /* the place behind it */
+#define IS_PAGE_BEGIN(place) ((place) % 2 == 1)
 #define NONE 255
 
 #define PUT_A 1 /* what a frame is */
@@ -44,6 +52,7 @@ static int choice(const char *name, int usual) { const char *text = getenv(name)
 typedef Segment {
     byte commit[PLACES], successor[PLACES], link[PLACES], what[PLACES];
     byte hint;
+    byte dead[PAGES]; /* how many of a page's frames are dead; once all are, the place up to which ends may see some */
     byte frame[SLOTS], newest[SLOTS], previous[SLOTS]; /* newest and previous are one word */
     byte truth_a[PLACES], truth_b[PLACES];             /* for the assertions: by end, the place of the version; NONE: no end */
     byte committed;                                    /* likewise */
@@ -77,6 +86,29 @@ inline search(limit, wanted) {
     }
 }
 
+/* A frame of the page is dead by the commit behind `end`, or no chunk. */
+inline count_dead(g, p, end) {
+    segment[g].dead[PAGE(p)] = segment[g].dead[PAGE(p)] + 1;
+    if
+    :: segment[g].dead[PAGE(p)] == 2 ->
+        segment[g].dead[PAGE(p)] = (broken == PAGE_AT_LIMIT || end < LIMIT(PAGE(p)) -> LIMIT(PAGE(p)) : end)
+    :: else
+    fi
+}
+
+/* The commit's frame number n joins its page. */
+inline count_in(n) {
+    if
+    :: n < size ->
+        if :: IS_PAGE_BEGIN(tail + n) -> segment[here].dead[PAGE(tail + n)] = 0 :: else fi;
+        if
+        :: segment[here].successor[tail + n] != 0 || segment[here].what[tail + n] == REMOVE_A -> count_dead(here, tail + n, tail)
+        :: else
+        fi
+    :: else
+    fi
+}
+
 /* Of the commit's frame number n: slot, successor word, link. */
 inline enter_key(n) {
     if
@@ -91,9 +123,14 @@ inline enter_key(n) {
             if
             :: is_found && segment[here].successor[before] == 0 ->
                 segment[here].successor[before] = place;
+                if
+                :: before < tail && (segment[here].what[before] != REMOVE_A || broken == REMOVAL_TWICE) -> count_dead(here, before, tail)
+                :: else
+                fi;
                 if /* dead from the start */
                 :: before < looked && copy_of[before] != 0 && broken != COPY_LEFT_LIVE ->
-                    segment[1].successor[copy_of[before]] = copy_of[before]
+                    segment[1].successor[copy_of[before]] = copy_of[before];
+                    count_dead(1, copy_of[before], copy_of[before])
                 :: else
                 fi
             :: !is_found -> segment[here].frame[i] = place
@@ -131,6 +168,10 @@ inline note_commit() {
 inline copy_one() {
     d_step {
         if
+        :: IS_PAGE_BEGIN(looked) && segment[0].dead[PAGE(looked)] >= LIMIT(PAGE(looked)) && segment[0].dead[PAGE(looked)] < tail ->
+            looked = LIMIT(PAGE(looked)) - 1
+        :: else ->
+        if
         :: segment[0].what[looked] != REMOVE_A && segment[0].successor[looked] == 0 &&
            !(late && segment[0].what[looked] == PUT_A_MORTAL) ->
             segment[1].what[to] = segment[0].what[looked];
@@ -149,8 +190,10 @@ inline copy_one() {
             fi;
             segment[1].previous[i] = 0;
             copy_of[looked] = to;
+            if :: IS_PAGE_BEGIN(to) -> segment[1].dead[PAGE(to)] = 0 :: else fi;
             to = to + 1; i = 0
         :: else
+        fi
         fi;
         looked = looked + 1
     }
@@ -231,6 +274,7 @@ commit:
     :: atomic { size == 2 -> may_die(); segment[here].commit[tail + 1] = 1 }
     :: else
     fi;
+    atomic { may_die(); count_in(0); count_in(1) };
     atomic { may_die(); if :: broken != FIRST_WORD_FIRST && broken != SLOTS_LATE -> segment[here].commit[tail] = 1; note_commit() :: else fi };
     atomic { may_die(); if :: broken == LINK_LATE -> segment[here].link[tail + size - 1] = late_link; late_link = 0 :: else fi };
     atomic { may_die(); tail = tail + size; segment[here].hint = tail; size = 0; goto work };
@@ -257,11 +301,24 @@ takeover:
         forget_copy();
         assert(tail == segment[here].committed)
     };
+    atomic {
+        may_die();
+        i = 0;
+        do
+        :: i < PAGES && broken != PAGES_LEFT && LIMIT(i) - 2 < tail -> segment[here].dead[i] = 0; i = i + 1
+        :: else -> i = 1; break
+        od
+    };
 undo:
     do
     :: atomic { i < PLACES && i < tail && segment[here].successor[i] >= tail && broken != SUCCESSORS_LEFT ->
-        may_die(); segment[here].successor[i] = 0; i = i + 1 }
-    :: atomic { i < tail && (segment[here].successor[i] < tail || broken == SUCCESSORS_LEFT) -> i = i + 1 }
+        may_die(); segment[here].successor[i] = 0 }
+    :: atomic { i < tail && (segment[here].successor[i] < tail || broken == SUCCESSORS_LEFT) ->
+        if
+        :: broken != PAGES_LEFT && (segment[here].successor[i] != 0 || segment[here].what[i] == REMOVE_A) -> count_dead(here, i, tail)
+        :: else
+        fi;
+        i = i + 1 }
     :: atomic { i >= tail -> i = 0; break }
     od;
     do
@@ -302,6 +359,10 @@ inline is_visible(p) {
     is_found = is_found && segment[here].what[p] != REMOVE_A && !(segment[here].what[p] == PUT_A_MORTAL && late)
 }
 
+/* A page of which nothing lives at the end. */
+#define DEAD_AT(place) (early != NONE && broken == PAGE_FIRST && place == 1 -> early : segment[here].dead[PAGE(place)])
+#define is_passed(place) (IS_PAGE_BEGIN(place) && DEAD_AT(place) >= LIMIT(PAGE(place)) && DEAD_AT(place) < end)
+
 proctype reader() {
     byte here, end, start, seen, word;
     byte i, place, found_a, found_b, newest = NONE, previous, early = NONE;
@@ -311,6 +372,7 @@ proctype reader() {
     if
     :: atomic { broken == SLOT_FIRST -> newest = segment[here].newest[0]; previous = segment[here].previous[0] }
     :: atomic { broken == SUCCESSOR_FIRST -> early = segment[here].successor[1] }
+    :: atomic { broken == PAGE_FIRST -> early = segment[here].dead[0] }
     :: else
     fi;
     atomic { seen = segment[here].hint; end = seen; start = end };
@@ -386,9 +448,11 @@ walk:
     atomic { place = 1 };
     do
     :: atomic {
-        place < end ->
+        place < end && is_passed(place) -> place = LIMIT(PAGE(place)) }
+    :: atomic {
+        place < end && !is_passed(place) ->
         is_visible(place);
-        if :: early != NONE && place == 1 -> is_found = (early == 0 || early >= end) && segment[here].what[1] != REMOVE_A :: else fi;
+        if :: early != NONE && broken == SUCCESSOR_FIRST && place == 1 -> is_found = (early == 0 || early >= end) && segment[here].what[1] != REMOVE_A :: else fi;
         if
         :: is_found && IS_OF_A(segment[here].what[place]) -> assert(found_a == 0); found_a = place
         :: is_found && !IS_OF_A(segment[here].what[place]) -> assert(found_b == 0); found_b = place

@@ -259,7 +259,82 @@ void takeover(Run &run) {
     run.go();
 }
 
+// Chunk 1 is alone in its page, which ends at place 2. A commit that supersedes it may die; the next writer's is of something else.
+void page_of_a_dead_commit(Run &run, bool is_end_fixed_first) {
+    constexpr uint32_t page_limit = 2;
+    Committed first;
+    Frame second{0}, third;
+    Word<uint32_t> dead{0}, hint{2};
+    int writer = run.thread("writer", [&] {
+        lay(second, 2), Succession::may_die();
+        put(third.commit, 0u), Succession::may_die();
+        store_successor(first.successor, 2), Succession::may_die();
+        put(dead, page_limit), Succession::may_die(); // as index_count_dead of src/index.cpp
+        publish_commit(second.commit, 1), Succession::may_die();
+        publish_hint(hint, 3);
+    });
+    run.thread(
+        "next writer",
+        [&] {
+            if (observe_commit(second.commit) != 0) { return publish_hint(hint, 3); }
+            store_successor(first.successor, 0);
+            put(dead, 0u);
+            publish_hint(hint, 2);
+            lay(second, 20);
+            put(third.commit, 0u);
+            publish_commit(second.commit, 1);
+            publish_hint(hint, 3);
+        },
+        writer);
+    run.thread("reader", [&] {
+        uint32_t early = is_end_fixed_first ? 0 : peek(dead);
+        uint32_t end = observe_hint(hint);
+        if (end == 2 && observe_commit(second.commit) != 0) { end = 3; }
+        uint32_t place = is_end_fixed_first ? peek(dead) : early; // as index_pass_dead
+        bool is_passed = place >= page_limit && place < end;
+        uint32_t word = load_successor(first.successor);
+        bool is_live = word == 0 || word >= end;
+        check(!(is_passed && is_live), "a page of which something lives is not passed");
+    });
+    run.go();
+}
+
+// Chunks 1 and 2 make a page. One commit ends the first, the next one the second: who sees only that one passes nothing.
+void page_of_two(Run &run) {
+    constexpr uint32_t page_limit = 3;
+    Committed first, second;
+    Frame third{0}, fourth, fifth;
+    Word<uint32_t> dead{0};
+    run.thread("writer", [&] {
+        lay(third, 3);
+        put(fourth.commit, 0u);
+        store_successor(first.successor, 3);
+        put(dead, 1u);
+        publish_commit(third.commit, 1);
+        lay(fourth, 4);
+        put(fifth.commit, 0u);
+        store_successor(second.successor, 4);
+        put(dead, 4u);
+        publish_commit(fourth.commit, 1);
+    });
+    run.thread("reader", [&] {
+        uint32_t end = observe_commit(third.commit) == 0 ? 3 : observe_commit(fourth.commit) == 0 ? 4 : 5;
+        uint32_t place = peek(dead);
+        bool is_passed = place >= page_limit && place < end;
+        uint32_t words[] = {load_successor(first.successor), load_successor(second.successor)};
+        for (uint32_t word : words) {
+            check(!is_passed || (word != 0 && word < end), "a page of which something lives is not passed");
+        }
+        if (end == 5) { check(is_passed, "a page of which nothing lives is passed"); }
+    });
+    run.go();
+}
+
 } // namespace
+
+std::vector<Known> mistaken_programs() {
+    return {{"a page's word is loaded before the end", true, [](Run &run) { page_of_a_dead_commit(run, false); }}};
+}
 
 std::vector<Pair> publication_pairs() {
     return {
@@ -267,6 +342,8 @@ std::vector<Pair> publication_pairs() {
         {"O1", "two commits", one_after_the_other},
         {"O2", "the successor word, the end found by walking", successor_by_walk},
         {"O2, O6", "the successor word, the end found by the hint", successor_by_hint},
+        {"O2", "a page of a commit that died", [](Run &run) { page_of_a_dead_commit(run, true); }},
+        {"O2", "a page of two chunks", page_of_two},
         {"O3, O4", "versions of a key, for an older end", key_versions},
         {"O5", "a new key's slot", new_key},
         {"O6", "a late reader at the hint", late_reader},

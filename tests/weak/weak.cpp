@@ -28,9 +28,11 @@ Verdict try_out(const Program &program, const Site *weaker = nullptr, std::memor
 }
 
 void try_known() {
-    for (const Known &known : known_programs()) {
-        Verdict verdict = try_out(known.program);
-        if (verdict.broken.empty() == known.is_possible) { fail(known.name, known.is_possible ? "not found" : "found"); }
+    for (auto programs : {known_programs(), mistaken_programs()}) {
+        for (const Known &known : programs) {
+            Verdict verdict = try_out(known.program);
+            if (verdict.broken.empty() == known.is_possible) { fail(known.name, known.is_possible ? "not found" : "found"); }
+        }
     }
 }
 

@@ -13,6 +13,8 @@ struct Known {
     Program program;
 };
 std::vector<Known> known_programs();
+// Pairs with a mistake that no memory order makes good.
+std::vector<Known> mistaken_programs();
 
 // The operations of src/sync.hpp, used as the library uses them.
 struct Pair {
