@@ -47,6 +47,7 @@ ERRORS = {
     'munmap': ['ENOMEM'],
     'newfstatat': ['ENOMEM', 'EIO'],
     'openat': ['EMFILE', 'ENFILE', 'ENOMEM', 'EACCES', 'EINTR'],
+    'pread64': ['EIO', 'EINTR'],
     'pwrite64': ['ENOSPC', 'EDQUOT', 'EIO', 'EINTR'],
     'read': ['EIO', 'EINTR'],
     'readlink': ['ENOENT', 'EACCES'],
