@@ -62,6 +62,7 @@ MEANINGS = {
     ('fallocate', 'EDQUOT'): 'ENOSPC',
     ('fallocate', 'EFBIG'): 'ENOSPC',
     ('fcntl', 'EAGAIN'): 'EBUSY',
+    ('openat', 'EACCES'): 'ENOTSUP',  # nobody may know the time of the host
     ('read', 'EIO'): 'ENOTSUP',  # nobody knows the time of the host
     ('readlink', 'ENOENT'): 'ENOTSUP',
     ('readlink', 'EACCES'): 'ENOTSUP',

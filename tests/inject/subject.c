@@ -8,12 +8,14 @@
  *
  * Between write(-1, "begin") and write(-1, "end") every call of the system is the library's.
  */
+#define _GNU_SOURCE // clock_gettime
 #include <errno.h>
 #include <poll.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <speculo/speculo.h>
@@ -99,6 +101,15 @@ static uint64_t read_on(speculo_area *reader, uint64_t last, uint64_t newest) {
     return last;
 }
 
+// Whether an area has its name is looked for once a tick: each run is to make the same calls.
+static void await_tick(void) {
+    struct timespec before, now;
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &before);
+    do {
+        clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+    } while (now.tv_nsec == before.tv_nsec);
+}
+
 static void look(speculo_area *reader, uint64_t newest) {
     speculo_chunk chunk;
     speculo_snapshot *snapshot = NULL;
@@ -106,6 +117,7 @@ static void look(speculo_area *reader, uint64_t newest) {
     memset(&chunk, 0, sizeof chunk);
     TRY(found, speculo_read_key(reader, "key", 3, &chunk));
     NEED(found == 1 && number_of(&chunk) == (newest % 2 ? newest : newest - 1), found);
+    await_tick();
     TRY(found, speculo_snapshot_open(reader, &snapshot));
     uint64_t last = 0;
     while (speculo_snapshot_next(snapshot, &chunk) == 1) { last = number_of(&chunk); }
@@ -134,7 +146,7 @@ static void run(const char *name) {
         look(reader, number);
         TRY(error, speculo_area_compact(writer));
         if (round == 0) { TRY(error, speculo_area_get_fd(reader)); }
-        error = speculo_wait(reader, 1000000); /* which a signal may end, and others too */
+        error = speculo_wait(reader, 5000000); /* which a signal may end, and others too */
         NEED(error == 0 || error == -EINTR || error < 0, error);
         TRY(error, speculo_area_dispatch(reader));
     }
