@@ -90,11 +90,13 @@ struct KeySearch {
     bool found;
 };
 
+// The same in a mapped segment; in line, for the commit of a key.
+KeySearch key_search(const SegmentMap &map, uint32_t end, const Key &key);
 [[gnu::always_inline]] inline KeySearch key_search_inline(const SegmentMap &map, uint32_t end, const Key &key) {
     SlotSearch search = find_slot(map, end, key);
-    return {search.slot == no_slot ? nullptr : &map.table()[search.slot], search.found};
+    if (search.found) { return {&map.table()[search.slot], true}; }
+    return {search.slot == no_slot ? nullptr : &map.table()[search.slot], false};
 }
-KeySearch key_search(const SegmentMap &map, uint32_t end, const Key &key);
 
 // The version of a slot's key that was newest at `end`: its place, 0 none, or -EBADMSG.
 int64_t key_version_at(const SegmentMap &map, uint32_t end, const KeySlot &slot);

@@ -105,9 +105,7 @@ static uint64_t read_on(speculo_area *reader, uint64_t last, uint64_t newest) {
 static void await_tick(void) {
     struct timespec before, now;
     clock_gettime(CLOCK_MONOTONIC_COARSE, &before);
-    do {
-        clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-    } while (now.tv_nsec == before.tv_nsec);
+    do { clock_gettime(CLOCK_MONOTONIC_COARSE, &now); } while (now.tv_nsec == before.tv_nsec);
 }
 
 static void look(speculo_area *reader, uint64_t newest) {
