@@ -24,7 +24,8 @@ struct Looks {
 template <class T> void look(T &store, Looks &looks) {
     uint64_t newest = 0, reads = 0, news = 0, retries = 0, longest = 0;
     uint64_t begin = now_ns(), since = ticks();
-    while (looks.is_over.load(std::memory_order_relaxed) == 0) {
+    // At least one value: where the machine is busy, the writer may be done before the first look.
+    while (looks.is_over.load(std::memory_order_relaxed) == 0 || reads == retries) {
         for (int i = 0; i < 16; ++i) {
             uint64_t number;
             ++reads;
@@ -69,7 +70,6 @@ template <class T> void measure_latest(const Plan &plan) {
             if (!is_paced) { updates.ns.push_back(double(passed) / double(plan.messages)); }
             looks->is_over = 1;
         });
-    check(looks->reads > looks->retries, "nothing was ever read");
     print_figures({{"read", looks->ns / double(looks->reads)},
                    {"update", updates.median()},
                    {"retries", 100 * double(looks->retries) / double(looks->reads)},
