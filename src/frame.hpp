@@ -208,7 +208,7 @@ private:
 };
 
 // The frame at a place that is given, as a walk would tell it; but for its link.
-inline int frame_below(const SegmentMap &map, uint32_t place, uint32_t end, Frame &frame) {
+[[gnu::always_inline]] inline int frame_below(const SegmentMap &map, uint32_t place, uint32_t end, Frame &frame) {
     if (place >= end) { return 0; }
     const std::byte *at = map.position(place);
     const FrameHeader &header = *shared_at<FrameHeader>(at);

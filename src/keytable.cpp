@@ -28,10 +28,8 @@ uint32_t key_hash(uint64_t seed, const void *bytes, size_t size) {
     return uint32_t(hash);
 }
 
-namespace {
-
-// The version was committed since `end`: back along the links.
-template <class Source> [[gnu::noinline]] int64_t version_before(const Source &source, uint32_t place, uint32_t end) {
+// Back along the links.
+template <class Source> int64_t version_before(const Source &source, uint32_t place, uint32_t end) {
     while (place >= end) {
         if (place >= source.readable) { return -EBADMSG; }
         uint32_t commit = source.commit_at(place);
@@ -43,23 +41,10 @@ template <class Source> [[gnu::noinline]] int64_t version_before(const Source &s
     return place;
 }
 
-// From a version of any commit.
-template <class Source> inline int64_t version_below(const Source &source, uint32_t place, uint32_t end) {
-    return __builtin_expect(place < end, 1) ? place : version_before(source, place, end);
-}
-
-} // namespace
-
 KeySearch key_search(const SegmentMap &map, uint32_t end, const Key &key) { return key_search_inline(map, end, key); }
 
 int64_t key_version_at(const SegmentMap &map, uint32_t end, const KeySlot &slot) {
     return version_below(map, map.slot_version(uint64_t(&slot - map.table()), end), end);
-}
-
-template <class Source> int64_t key_find(const Source &source, uint32_t end, const Key &key) {
-    source.all_is_committed_below(end);
-    SlotSearch search = find_slot(source, end, key);
-    return search.found ? version_below(source, source.slot_version(search.slot, end), end) : 0;
 }
 
 void key_claim(KeySlot &slot, uint32_t hash, uint32_t place) {
@@ -74,7 +59,7 @@ uint64_t key_table_slots(uint64_t capacity, uint64_t keys, uint64_t before) {
     return before > slots && before <= slots * far_too_large ? before : slots;
 }
 
-template int64_t key_find(const SegmentMap &, uint32_t, const Key &);
-template __attribute__((cold)) int64_t key_find(const SegmentFile &, uint32_t, const Key &);
+template int64_t version_before(const SegmentMap &, uint32_t, uint32_t);
+template __attribute__((cold)) int64_t version_before(const SegmentFile &, uint32_t, uint32_t);
 
 } // namespace speculo::core

@@ -98,11 +98,23 @@ KeySearch key_search(const SegmentMap &map, uint32_t end, const Key &key);
     return {search.slot == no_slot ? nullptr : &map.table()[search.slot], false};
 }
 
+// The version that was newest at `end`, from one at `place` that was committed since: its place, 0 none, or -EBADMSG.
+template <class Source> int64_t version_before(const Source &source, uint32_t place, uint32_t end);
+
+// The same from a version of any commit.
+template <class Source> inline int64_t version_below(const Source &source, uint32_t place, uint32_t end) {
+    return __builtin_expect(place < end, 1) ? place : version_before(source, place, end);
+}
+
 // The version of a slot's key that was newest at `end`: its place, 0 none, or -EBADMSG.
 int64_t key_version_at(const SegmentMap &map, uint32_t end, const KeySlot &slot);
 
 // The version of a key that was newest at `end`: its place, 0 none, or -EBADMSG.
-template <class Source> int64_t key_find(const Source &source, uint32_t end, const Key &key);
+template <class Source> [[gnu::always_inline]] inline int64_t key_find(const Source &source, uint32_t end, const Key &key) {
+    source.all_is_committed_below(end);
+    SlotSearch search = find_slot(source, end, key);
+    return search.found ? version_below(source, source.slot_version(search.slot, end), end) : 0;
+}
 
 // Claims an empty slot for the key of the frame at `place`, which the next commit publishes.
 void key_claim(KeySlot &slot, uint32_t hash, uint32_t place);
