@@ -36,6 +36,19 @@ constexpr uint64_t transient_flag(uint32_t chunk_flags) {
     return writer_alloc(writer, size, options, ret_data, ret_id);
 }
 
+// One with a deadline and nothing else. The clock first: what is to outlive that call takes registers.
+[[gnu::noinline]] int alloc_timed(Writer &writer, uint64_t size, const speculo_chunk_options &options, void **ret_data,
+                                  uint64_t *ret_id) {
+    constexpr FrameShape shape = frame_shape(frame_expiry, 0, false);
+    uint64_t expires = writer.clock.known ? clock_deadline(writer.clock, options.ttl_ns) : 0;
+    uint64_t end = writer.tail + frame_length(shape.payload, size);
+    if (expires == 0 || !is_easy(writer, size, end)) { return writer_alloc(writer, size, options, ret_data, ret_id); }
+    std::byte *bytes = append_plain(writer, size, end, transient_flag(options.flags) | pack_id(0, frame_expiry), ret_id);
+    put_field(bytes, shape.expiry, expires);
+    *ret_data = bytes + shape.payload;
+    return 0;
+}
+
 template <bool has_key> [[gnu::noinline]] int alloc_plain(Writer &writer, uint64_t size, const speculo_chunk_options &options,
                                                           void **ret_data, uint64_t *ret_id) {
     uint32_t fields = (options.ttl_ns ? uint32_t(frame_expiry) : 0) | (options.tag ? uint32_t(frame_tag) : 0) |
@@ -72,8 +85,9 @@ int writer_alloc_bare(Writer &writer, uint64_t size, uint32_t flags, void **ret_
 }
 
 int writer_alloc_plain(Writer &writer, uint64_t size, const speculo_chunk_options &options, void **ret_data, uint64_t *ret_id) {
-    return options.key ? alloc_plain<true>(writer, size, options, ret_data, ret_id)
-                       : alloc_plain<false>(writer, size, options, ret_data, ret_id);
+    if (options.key) { return alloc_plain<true>(writer, size, options, ret_data, ret_id); }
+    return options.tag ? alloc_plain<false>(writer, size, options, ret_data, ret_id)
+                       : alloc_timed(writer, size, options, ret_data, ret_id);
 }
 
 int shrink_plain(Writer &writer, uint64_t size) {
