@@ -220,32 +220,20 @@ template <class Form> int next(Reader &reader, speculo_chunk *ret_chunk) {
 
 // ---- the short way: the next chunk lies in the segment of the last one, and there is nothing else to be minded ----
 
-int next_near_with_fields(Reader &reader, speculo_chunk *ret_chunk);
-
-template <bool has_fields> [[gnu::always_inline]] inline int next_near(Reader &reader, speculo_chunk *ret_chunk) {
+// The frame at `at`, as far as it is loaded.
+template <bool has_fields> [[gnu::always_inline]] inline int deliver_near(Reader &reader, speculo_chunk *ret_chunk, const std::byte *at,
+                                                                          uint32_t commit, uint64_t id_flags) {
     Cursor &cursor = reader.cursor;
-    const SegmentMap &map = cursor.segment->map;
+    constexpr uint32_t known_flags = has_fields ? common_flags : frame_transient;
     Frame frame{};
     frame.place = cursor.place;
-    const std::byte *at = map.position(frame.place);
-    const FrameHeader &header = *shared_at<FrameHeader>(at);
-    uint32_t commit = observe_commit(header.commit);
-    if (!has_fields && commit == 0) { // who looks for fields has seen that it is not
-        ++reader.next_serial;
-        cursor.has_view = false;
-        return 0;
-    }
-    uint64_t id_flags = peek(header.id_flags);
-    constexpr uint32_t known_flags = has_fields ? common_flags : frame_transient;
     frame.flags = frame_flags(id_flags) & known_flags;
     frame.id = frame_id(id_flags);
-    if (frame_flags(id_flags) & ~known_flags) {
-        return has_fields ? next_by_the_long_way(reader, ret_chunk) : next_near_with_fields(reader, ret_chunk);
-    }
-    if (!read_common<has_fields>(map, at, commit, frame) || frame.id <= cursor.passed || load_successor(header.successor) != 0) {
+    bool is_known = (frame_flags(id_flags) & ~known_flags) == 0;
+    if (!is_known || !read_common<has_fields>(cursor.segment->map, at, commit, frame) || frame.id <= cursor.passed ||
+        load_successor(shared_at<FrameHeader>(at)->successor) != 0 || (has_fields && is_expired(reader, frame.expires))) {
         return next_by_the_long_way(reader, ret_chunk);
     }
-    if (has_fields && is_expired(reader, frame.expires)) { return next_by_the_long_way(reader, ret_chunk); }
     ++reader.next_serial;
     cursor.has_view = true;
     deliver(reader, frame, ret_chunk);
@@ -253,8 +241,25 @@ template <bool has_fields> [[gnu::always_inline]] inline int next_near(Reader &r
 }
 
 // Apart, so that chunks without fields do without its registers.
-[[gnu::noinline]] int next_near_with_fields(Reader &reader, speculo_chunk *ret_chunk) {
-    return next_near<true>(reader, ret_chunk);
+[[gnu::noinline]] int deliver_near_with_fields(Reader &reader, speculo_chunk *ret_chunk, const std::byte *at, uint32_t commit,
+                                               uint64_t id_flags) {
+    return deliver_near<true>(reader, ret_chunk, at, commit, id_flags);
+}
+
+inline int next_near(Reader &reader, speculo_chunk *ret_chunk) {
+    Cursor &cursor = reader.cursor;
+    const std::byte *at = cursor.segment->map.position(cursor.place);
+    const FrameHeader &header = *shared_at<FrameHeader>(at);
+    uint32_t commit = observe_commit(header.commit);
+    if (commit == 0) {
+        ++reader.next_serial;
+        cursor.has_view = false;
+        return 0;
+    }
+    uint64_t id_flags = peek(header.id_flags);
+    bool has_fields = (frame_flags(id_flags) & ~uint32_t(frame_transient)) != 0;
+    return has_fields ? deliver_near_with_fields(reader, ret_chunk, at, commit, id_flags)
+                      : deliver_near<false>(reader, ret_chunk, at, commit, id_flags);
 }
 
 template <class Form> int start(Reader &reader, Position position) {
@@ -317,7 +322,7 @@ int cursor_peek(Reader &reader) {
 
 int cursor_next(Reader &reader, speculo_chunk *ret_chunk) {
     bool is_near = reader.cursor.place < reader.cursor.easy_end;
-    return is_near ? next_near<false>(reader, ret_chunk) : next_by_the_long_way(reader, ret_chunk);
+    return is_near ? next_near(reader, ret_chunk) : next_by_the_long_way(reader, ret_chunk);
 }
 
 int cursor_start(Reader &reader, Position position) {
