@@ -221,8 +221,8 @@ template <class Form> int next(Reader &reader, speculo_chunk *ret_chunk) {
 // ---- the short way: the next chunk lies in the segment of the last one, and there is nothing else to be minded ----
 
 // The frame at `at`, as far as it is loaded.
-template <bool has_fields> [[gnu::always_inline]] inline int deliver_near(Reader &reader, speculo_chunk *ret_chunk, const std::byte *at,
-                                                                          uint32_t commit, uint64_t id_flags) {
+template <bool has_fields> [[gnu::always_inline]] inline int
+deliver_near(Reader &reader, speculo_chunk *ret_chunk, const std::byte *at, uint32_t commit, uint64_t id_flags) {
     Cursor &cursor = reader.cursor;
     constexpr uint32_t known_flags = has_fields ? common_flags : frame_transient;
     Frame frame{};
@@ -230,8 +230,9 @@ template <bool has_fields> [[gnu::always_inline]] inline int deliver_near(Reader
     frame.flags = frame_flags(id_flags) & known_flags;
     frame.id = frame_id(id_flags);
     bool is_known = (frame_flags(id_flags) & ~known_flags) == 0;
-    if (!is_known || !read_common<has_fields>(cursor.segment->map, at, commit, frame) || frame.id <= cursor.passed ||
-        load_successor(shared_at<FrameHeader>(at)->successor) != 0 || (has_fields && is_expired(reader, frame.expires))) {
+    auto is_over = [&reader](uint64_t expires) { return is_expired(reader, expires); };
+    if (!is_known || !read_common<has_fields>(cursor.segment->map, at, commit, frame, is_over) || frame.id <= cursor.passed ||
+        load_successor(shared_at<FrameHeader>(at)->successor) != 0) {
         return next_by_the_long_way(reader, ret_chunk);
     }
     ++reader.next_serial;

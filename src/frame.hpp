@@ -153,14 +153,19 @@ template <class Source> inline bool read_frame(const Source &source, uint32_t pl
 // Most frames are chunks without a tag, an alignment of their own or a 64-bit size: read where they are mapped, by a short way.
 inline constexpr uint32_t common_flags = frame_transient | frame_expiry | frame_key;
 
-// Reads the rest of one, whose place, flags and id are there, and nothing else; all but the link. False: it is none, or damaged.
-template <bool has_fields> inline bool read_common(const SegmentMap &map, const std::byte *at, uint32_t commit, Frame &frame) {
+// Reads the rest of one, whose place, flags and id are there, and nothing else; all but the link. `is_over` judges the deadline (0: none)
+// before anything else is read, which would have to outlive that call in registers. False: it is over, none, or damaged.
+template <bool has_fields, class IsOver>
+inline bool read_common(const SegmentMap &map, const std::byte *at, uint32_t commit, Frame &frame, IsOver is_over) {
     uint64_t available = (map.readable - frame.place) * place_size;
     FrameShape shape = frame_shape(0, 0, false);
     if constexpr (has_fields) {
         if (available < 2 * place_size) { return false; }
         shape = shapes_to_key.of[frame.flags & (frame_expiry | frame_key)];
-        if (frame.flags & frame_expiry) { frame.expires = map.field_at<uint64_t>(at, shape.expiry); }
+        if (frame.flags & frame_expiry) {
+            frame.expires = map.field_at<uint64_t>(at, shape.expiry);
+            if (is_over(frame.expires)) { return false; }
+        }
         if (frame.flags & frame_key) {
             frame.key = at + shape.key;
             frame.key_size = map.field_at<uint8_t>(at, shape.key_size);
@@ -219,7 +224,11 @@ private:
     frame.flags = frame_flags(id_flags);
     frame.id = frame_id(id_flags);
     bool is_common = (frame.flags & ~common_flags) == 0 && frame.id != 0 && end <= map.readable;
-    if (__builtin_expect(is_common && read_common<true>(map, at, commit, frame) && frame.length <= end - place, 1)) { return 1; }
+    if (__builtin_expect(is_common && read_common<true>(map, at, commit, frame, [](uint64_t) { return false; }) &&
+                             frame.length <= end - place,
+                         1)) {
+        return 1;
+    }
     return FrameWalk(map, place, end).next(frame);
 }
 inline int frame_below(const SegmentFile &file, uint32_t place, uint32_t end, Frame &frame) {
