@@ -223,12 +223,10 @@ private:
     frame.place = place;
     frame.flags = frame_flags(id_flags);
     frame.id = frame_id(id_flags);
+    auto is_never_over = [](uint64_t) { return false; };
     bool is_common = (frame.flags & ~common_flags) == 0 && frame.id != 0 && end <= map.readable;
-    if (__builtin_expect(is_common && read_common<true>(map, at, commit, frame, [](uint64_t) { return false; }) &&
-                             frame.length <= end - place,
-                         1)) {
-        return 1;
-    }
+    is_common = is_common && read_common<true>(map, at, commit, frame, is_never_over) && frame.length <= end - place;
+    if (__builtin_expect(is_common, 1)) { return 1; }
     return FrameWalk(map, place, end).next(frame);
 }
 inline int frame_below(const SegmentFile &file, uint32_t place, uint32_t end, Frame &frame) {

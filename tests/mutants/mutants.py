@@ -167,7 +167,7 @@ MUTANTS = [
            'bool is_superseded = successor != 0 && successor < snapshot.end;', 'bool is_superseded = successor != 0;', 'snapshot'),
     Mutant('frame-at-a-place-needs-no-id', 'src/frame.hpp', '== 0 && frame.id != 0 && end <= map.readable', '== 0 && end <= map.readable', 'frame'),
     Mutant('frame-at-a-place-may-cross-the-end', 'src/frame.hpp',
-           ' && frame.length <= end - place, 1', ', 1', 'frame'),
+           ' && frame.length <= end - place;', ';', 'frame'),
     Mutant('frame-at-a-place-may-be-any', 'src/frame.hpp', '(frame.flags & ~common_flags) == 0 && frame.id', 'frame.id', 'frame'),
     Mutant('frame-at-a-place-has-an-end-beyond-what-is-there', 'src/frame.hpp', ' && frame.id != 0 && end <= map.readable;', ' && frame.id != 0;',
            'frame'),
