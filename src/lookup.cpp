@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // What is live at the newest commit: by key, and by id.
-#include <cerrno>
-
 #include "index.hpp"
 #include "reader.hpp"
 
@@ -15,18 +13,10 @@ template <class Source> inline bool is_current(const Source &source, const Frame
     return successor == 0 || successor >= end;
 }
 
-// Who only follows the stream does without.
-int make_recent_keys(Reader &reader) {
-    if (reader.recent_keys || reader.area.copier) { return 0; }
-    reader.recent_keys = static_cast<RecentKeys *>(os::operations.allocate(sizeof(RecentKeys)));
-    return reader.recent_keys ? 0 : -ENOMEM;
-}
-
 // Keeps the handle in the current segment between look-ups.
 int move_key_segment(Reader &reader) {
     uint64_t generation = current_generation(control_current(reader.area));
     if (reader.key_segment && reader.key_segment->generation == generation) { return 0; }
-    if (int error = make_recent_keys(reader); error < 0) { return error; }
     Attachment *segment = nullptr;
     if (int error = borrow_current(reader, &segment); error < 0) { return error; }
     Attachment *old = reader.key_segment;
@@ -80,15 +70,25 @@ int copy_key_chunk(Reader &reader, const void *key, size_t size, speculo_chunk *
     return reader.area.copier->finish(copy_key_chunk(reader, key, size, ret_chunk));
 }
 
+// Who looks once does without the 40 kB, whose first touch takes longer than the look-up. Without the memory nothing is remembered.
+RecentKeys *recent_keys_of(Reader &reader) {
+    bool is_first = reader.key_serial == 1;
+    if (!reader.recent_keys && !is_first) {
+        reader.recent_keys = static_cast<RecentKeys *>(os::operations.allocate(sizeof(RecentKeys)));
+    }
+    return reader.recent_keys;
+}
+
 // Looks for it, and remembers it if the key is short enough.
 [[gnu::noinline]] int look_up(Reader &reader, const void *key, size_t size, speculo_chunk *ret_chunk) {
     Frame frame;
     if (int found = find_newest<Mapped>(reader, key, size, frame); found <= 0) { return found; }
     if (is_expired(reader, frame.expires)) { return 0; }
     show(reader, frame, ret_chunk);
-    if (size > KeyLanes::longest) { return 1; }
+    RecentKeys *keys = size <= KeyLanes::longest ? recent_keys_of(reader) : nullptr;
+    if (!keys) { return 1; }
     KeyLanes lanes = KeyLanes::of(key, size);
-    RecentKey &recent = reader.recent_keys->at(lanes);
+    RecentKey &recent = keys->at(lanes);
     recent.lanes = lanes;
     recent.size = size;
     recent.entry = reader.key_entry;

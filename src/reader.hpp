@@ -38,7 +38,7 @@ struct Reader : speculo_area {
     Attachment *key_segment;          // of the last read_key; pinned
     uint32_t key_end;                 // an end of it, found earlier
     uint64_t key_entry;               // how many it has entered
-    RecentKeys *recent_keys;          // of the one it is in; null until the first look-up, and where chunks are copied
+    RecentKeys *recent_keys;          // of the one it is in; null until the second look-up, and where chunks are copied
     uint64_t next_serial, key_serial; // of the last views
     ChunkCopy *next_copy, *key_copy;  // theirs, if the area is untrusted
     uint64_t named;                   // the time when a snapshot last looked whether the area has its name
