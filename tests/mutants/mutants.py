@@ -26,6 +26,8 @@ MUTANTS = [
            'return is_expired(reader, recent.view.expires_ns) ? 0 :', 'return', 'recent'),
     Mutant('remembered-view-has-the-serial-of-the-one-before', 'src/lookup.cpp',
            'ret_chunk->opaque[1] = pack_serial(ViewKind::key, reader.key_serial);', '', 'recent'),
+    Mutant('who-looks-once-takes-memory', 'src/lookup.cpp', 'if (!reader.recent_keys && !is_first) {', 'if (!reader.recent_keys) {', 'recent'),
+    Mutant('without-memory-all-is-remembered', 'src/lookup.cpp', 'if (!keys) { return 1; }', '', 'recent'),
     Mutant('sizes-of-short-keys-are-not-compared', 'src/recent.hpp', 'size == other_size && ', '', 'recent'),
     Mutant('middle-of-a-short-key-is-not-compared', 'src/keytable.hpp', 'byte(0) | byte(size / 2)', 'byte(0)', 'recent'),
     Mutant('third-lane-of-keys-is-not-compared', 'src/recent.hpp', ' | (a.lane[2] ^ b.lane[2])', '', 'recent'),

@@ -20,6 +20,10 @@ constexpr uint64_t capacity = 64 << 10;
 
 class Recent : public testing::Test {
 protected:
+    void SetUp() override {
+        EXPECT_EQ(value_of(reader, "nothing"), no_value);
+    } // only from the second look-up on is anything remembered
+
     // What a handle says that has looked everything up before; one that never has must say the same.
     std::string value(const std::string &key) {
         std::string known = value_of(reader, key);
@@ -233,6 +237,24 @@ TEST_F(Recent, a_search_that_failed_leaves_nothing_behind) {
     EXPECT_EQ(value_of(keys, "nothing"), no_value);
     commit_key(writer, "nothing", "something");
     EXPECT_EQ(value_of(keys, "nothing"), "something");
+}
+
+TEST_F(Recent, who_looks_once_takes_no_memory_and_who_gets_none_searches) {
+    commit_key(writer, "k", "x");
+    Handle keys = open_mapping_reader(name, SPECULO_OPEN_NO_CURSOR);
+    const core::Reader &inner = *static_cast<core::Reader *>(static_cast<speculo_area *>(keys));
+    EXPECT_EQ(value_of(keys, "k"), "x");
+    EXPECT_EQ(inner.recent_keys, nullptr);
+    faults.reset_counts();
+    faults.fail_from(Site::allocate, 1, ENOMEM);
+    EXPECT_EQ(value_of(keys, "k"), "x");
+    EXPECT_EQ(value_of(keys, "k"), "x");
+    EXPECT_EQ(inner.recent_keys, nullptr);
+    faults.heal();
+    EXPECT_EQ(value_of(keys, "k"), "x");
+    EXPECT_NE(inner.recent_keys, nullptr);
+    commit_key(writer, "k", "y");
+    EXPECT_EQ(value_of(keys, "k"), "y");
 }
 
 // What was found is of one stay in a segment: a hostile writer may lead back into it, and it is mapped somewhere else by then.
