@@ -45,6 +45,8 @@ Status get(const GetOptions &options) {
                                               options.name + "' shows those there are");
         }
         reader.wait(std::chrono::milliseconds(250), ec);
+        // Another writer may come, but not to an area that was removed.
+        if (ec && ec != std::errc::broken_pipe && ec != std::errc::interrupted) { throw area_failure(options.name, -ec.value()); }
     }
     return Status::failed;
 }

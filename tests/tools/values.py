@@ -3,6 +3,7 @@
 
 import json
 import signal
+from pathlib import Path
 
 from support import Terminal, ToolTest, main, soon
 
@@ -33,6 +34,15 @@ class Values(ToolTest):
         self.put(self.name, b'x')
         self.set('wind', b'12')
         self.assertEqual(getting.finish(), b'12')
+
+    def test_get_waits_for_no_area_that_was_removed(self):
+        self.put(self.name, b'x')
+        getting = self.start('get', self.name, 'wind', '--wait')
+        soon(lambda: f'/{self.name}@' in Path(f'/proc/{getting.pid}/maps').read_text(), 'it has the area')
+        self.run_tool('rm', self.name)
+        getting.finish()
+        self.assertEqual(getting.returncode, 3)
+        self.assertIn('was removed', getting.errors)
 
     def test_a_line_replaces_the_last(self):
         self.set('wind', b'1\n2\n3\n', '--lines')
