@@ -77,14 +77,14 @@ speculo::reader open_reader(const std::string &name, uint32_t flags, const Trust
     return reader;
 }
 
-speculo::reader await_reader(const std::string &name, uint32_t flags, const Trust &trust) {
+speculo::reader await_reader(const std::string &name, uint32_t flags, const Trust &trust, uint64_t end_ns) {
     constexpr uint64_t look_again_ns = 10000000;
-    while (!stopped()) {
+    for (uint64_t now = monotonic_now(); !stopped() && now < end_ns; now = monotonic_now()) {
         std::error_code ec;
         speculo::reader reader = try_reader(name, flags, trust, ec);
         if (!ec) { return reader; }
         if (ec != std::errc::no_such_file_or_directory) { throw area_failure(name, -ec.value()); }
-        pause_for(look_again_ns);
+        pause_for(std::min(look_again_ns, end_ns - now));
     }
     return {};
 }

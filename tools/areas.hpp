@@ -29,8 +29,8 @@ speculo::reader try_reader(const std::string &name, uint32_t flags, const Trust 
 // As above, but throws a Failure that says what to do.
 speculo::reader open_reader(const std::string &name, uint32_t flags, const Trust &trust);
 
-// Waits for the area to appear. No handle: asked to stop.
-speculo::reader await_reader(const std::string &name, uint32_t flags, const Trust &trust);
+// Waits for the area to appear, until `end_ns` of monotonic_now(). No handle: asked to stop, or it was not there in time.
+speculo::reader await_reader(const std::string &name, uint32_t flags, const Trust &trust, uint64_t end_ns = UINT64_MAX);
 
 // What a writer may want of its area; 0: as it is, or the default.
 struct Making {

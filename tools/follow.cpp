@@ -30,10 +30,10 @@ void add_following(CLI::App *command, FollowOptions &options) {
 Follower::Follower(std::string name, const FollowOptions &options)
     : name_(std::move(name)), options_(options), begin_ns_(monotonic_now()) {}
 
-// False: asked to stop.
+// False: asked to stop, or the time is over.
 bool Follower::open() {
     uint32_t flags = options_.last == 0 ? speculo::reader::at_end : speculo::reader::at_start;
-    reader_ = options_.wait ? await_reader(name_, flags, options_.trust) : open_reader(name_, flags, options_.trust);
+    reader_ = options_.wait ? await_reader(name_, flags, options_.trust, end_ns()) : open_reader(name_, flags, options_.trust);
     if (!reader_) { return false; }
     std::error_code ec;
     reader_.writer_alive(ec);
@@ -72,17 +72,19 @@ bool Follower::read_all(const Take &take) {
     return true;
 }
 
-bool Follower::is_to_end() const {
-    if (stopped()) { return true; }
-    return options_.for_ns != 0 && monotonic_now() - begin_ns_ >= options_.for_ns;
+// When the time is over.
+uint64_t Follower::end_ns() const {
+    bool has_end = options_.for_ns != 0 && options_.for_ns < UINT64_MAX - begin_ns_;
+    return has_end ? begin_ns_ + options_.for_ns : UINT64_MAX;
 }
+
+bool Follower::is_to_end() const { return stopped() || monotonic_now() >= end_ns(); }
 
 // How long to sleep before signals and the output are looked at.
 uint64_t Follower::slice() const {
     constexpr uint64_t most = 250000000;
-    uint64_t passed = monotonic_now() - begin_ns_;
-    if (options_.for_ns == 0) { return most; }
-    return options_.for_ns > passed ? std::min(options_.for_ns - passed, most) : 0;
+    uint64_t now = monotonic_now();
+    return end_ns() > now ? std::min(end_ns() - now, most) : 0;
 }
 
 // False: there is no more to come.

@@ -27,7 +27,7 @@ public:
 
     Follower(std::string name, const FollowOptions &options);
 
-    // Opens the area; run() does so otherwise. False: asked to stop.
+    // Opens the area; run() does so otherwise. False: asked to stop, or the time is over.
     bool open();
 
     // Gives every chunk to `take`, and calls `pause` before each sleep and at the end. Returns when all is read, the writer is
@@ -43,6 +43,7 @@ private:
     bool read_all(const Take &take);
     bool sleep();
     bool is_over();
+    uint64_t end_ns() const;
     bool is_to_end() const;
     uint64_t slice() const;
     void note_skipped();

@@ -93,6 +93,11 @@ class Recordings(ToolTest):
         self.fails(3, 'record', self.name, self.file)
         self.assertFalse(self.file.exists())
 
+    def test_no_area_in_time(self):
+        self.record('--wait')
+        self.run_tool('replay', self.file, self.other, '--speed', 'max')
+        self.assertEqual(self.json('info', self.other)['newest_id'], 0)
+
     def test_removed_keys_are_removed_again(self):
         self.put(self.name, b'12', '--key', 'wind')
         self.record()

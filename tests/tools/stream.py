@@ -160,6 +160,18 @@ class Tail(ToolTest):
         self.assertEqual(self.run_tool('tail', name, '--for', '200ms'), b'0\n1\n')
         self.assertGreater(time.monotonic() - begin, 0.19)
 
+    def test_for_a_time_in_which_no_area_comes(self):
+        name = self.area()
+        begin = time.monotonic()
+        self.assertEqual(self.run_tool('tail', name, '--wait', '--for', '200ms'), b'')
+        self.assertGreater(time.monotonic() - begin, 0.19)
+        tail = self.start('tail', name, '--wait', '--for', '2s')
+        self.put(name, b'x')
+        self.assertEqual(tail.stdout.readline(), b'x\n')
+        self.run_tool('rm', name)  # and none comes again
+        self.assertEqual(tail.finish(), b'')
+        self.assertEqual(tail.returncode, 0)
+
     def test_what_was_passed_over(self):
         name, output = self.area(), self.folder / 'output'
         self.run_tool('create', name, '--capacity', '128KiB')
