@@ -40,12 +40,12 @@ CLI::Option *add_taken(CLI::App *command, const char *option, const std::functio
 namespace {
 
 template <class Value> CLI::Option *add_parsed(CLI::App *command, const char *option, Value &value,
-                                               std::optional<Value> (*parse)(std::string_view), const char *text,
+                                               std::optional<Value> (*parse)(std::string_view), Value least, const char *text,
                                                const char *kind, const char *example) {
-    auto take = [&value, parse](const std::string &given) {
+    auto take = [&value, parse, least](const std::string &given) {
         auto parsed = parse(given);
         value = parsed.value_or(value);
-        return parsed.has_value();
+        return parsed && *parsed >= least;
     };
     return add_taken(command, option, take, text, kind, example);
 }
@@ -53,15 +53,19 @@ template <class Value> CLI::Option *add_parsed(CLI::App *command, const char *op
 } // namespace
 
 CLI::Option *add_size(CLI::App *command, const char *option, uint64_t &bytes, const char *text) {
-    return add_parsed(command, option, bytes, parse_size, text, "SIZE", "a size, such as 64MiB");
+    return add_parsed(command, option, bytes, parse_size, uint64_t(1), text, "SIZE", "a size above zero, such as 64MiB");
 }
 
 CLI::Option *add_duration(CLI::App *command, const char *option, uint64_t &ns, const char *text) {
-    return add_parsed(command, option, ns, parse_duration, text, "TIME", "a time, such as 250ms or 5s");
+    return add_parsed(command, option, ns, parse_duration, uint64_t(1), text, "TIME", "a time above zero, such as 250ms or 5s");
 }
 
 CLI::Option *add_number(CLI::App *command, const char *option, uint64_t &number, const char *text) {
-    return add_parsed(command, option, number, parse_number, text, "N", "a number");
+    return add_parsed(command, option, number, parse_number, uint64_t(0), text, "N", "a number");
+}
+
+CLI::Option *add_count(CLI::App *command, const char *option, uint64_t &count, const char *text) {
+    return add_parsed(command, option, count, parse_number, uint64_t(1), text, "N", "a number above zero");
 }
 
 void require(CLI::Option *option) { option->required(); }
@@ -93,7 +97,7 @@ void add_making(CLI::App *command, Making &making) {
     add_size(command, "--max", making.max, "What a segment may grow to");
     add_number(command, "--segments", making.segments, "Memory objects used in turn, 2 to 16")
         ->check(CLI::Range(2, 16).description(""));
-    add_parsed(command, "--mode", making.mode, parse_mode, "Permissions for readers", "MODE",
+    add_parsed(command, "--mode", making.mode, parse_mode, uint32_t(1), "Permissions for readers", "MODE",
                "permission bits such as 0644, none for others to write");
     add_flag(command, "--lossless", making.is_lossless, "Wait for slow readers instead of dropping what they have yet to read");
 }

@@ -31,7 +31,8 @@ void on_parse(CLI::App *command, Run &ret_run, const std::shared_ptr<Options> &o
     on_chosen(command, [&ret_run, options, run] { ret_run = [options, run] { return run(*options); }; });
 }
 
-// Options, by names such as "-n,--name", and arguments, by names such as "FILE".
+// Options, by names such as "-n,--name", and arguments, by names such as "FILE". Sizes, times and counts of zero are refused: inside,
+// they stand for what was not given.
 CLI::Option *add_flag(CLI::App *command, const char *option, bool &flag, const char *text);
 CLI::Option *add_choice(CLI::App *command, const char *option, const std::function<void()> &choose, const char *text);
 CLI::Option *add_text(CLI::App *command, const char *option, std::string &value, const char *text);
@@ -39,6 +40,7 @@ CLI::Option *add_texts(CLI::App *command, const char *option, std::vector<std::s
 CLI::Option *add_size(CLI::App *command, const char *option, uint64_t &bytes, const char *text);
 CLI::Option *add_duration(CLI::App *command, const char *option, uint64_t &ns, const char *text);
 CLI::Option *add_number(CLI::App *command, const char *option, uint64_t &number, const char *text);
+CLI::Option *add_count(CLI::App *command, const char *option, uint64_t &count, const char *text);
 
 // An option whose text `take` makes something of, or gives back false: the user is told what it should be, `example`.
 CLI::Option *add_taken(CLI::App *command, const char *option, const std::function<bool(const std::string &)> &take,

@@ -312,7 +312,7 @@ void add_top(CLI::App &app, Run &ret_run) {
     auto options = std::make_shared<Options>();
     CLI::App *command = add_command(app, "top", "Show all areas at work, live");
     add_duration(command, "--interval", options->interval_ns, "How often to look, default 1s");
-    add_number(command, "-n", options->count, "End after so many looks");
+    add_count(command, "-n", options->count, "End after so many looks");
     add_flag(command, "-b,--batch", options->batch, "Print table after table, as where there is no terminal");
     add_json(command, options->json);
     add_trust(command, options->trust);

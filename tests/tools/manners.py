@@ -21,6 +21,13 @@ class BadInput(ToolTest):
                           ['info', 'x', 'y'], ['put', 'x', '--tag', '4294967296'], ['top', '--interval', '5 fortnights']):
             self.assertRegex(self.fails(2, *arguments), '[Ss]ee .speculo .*--help|--tag')
 
+    def test_zero_is_nothing_to_ask_for(self):
+        for arguments in (['put', 'x', '--ttl', '0'], ['put', 'x', '--frames', '0'], ['put', 'x', '--chunk-size', '0B'],
+                          ['create', 'x', '--capacity', '0'], ['create', 'x', '--max', '0'], ['tail', 'x', '--for', '0s'],
+                          ['top', '-b', '-n', '0'], ['top', '--interval', '0'], ['watch', 'x', '--interval', '0'],
+                          ['bench', '--time', '0']):
+            self.assertIn('above zero', self.fails(2, *arguments, data=b''))
+
     def test_names(self):
         for name in ('', '.hidden', 'a b', 'x' * 201, '/dev/shm/', 'a@lock', '\x1b[31m'):
             for command in (['info'], ['create'], ['tail'], ['rm'], ['check']):
