@@ -98,7 +98,7 @@ void add_making(CLI::App *command, Making &making) {
     add_number(command, "--segments", making.segments, "Memory objects used in turn, 2 to 16")
         ->check(CLI::Range(2, 16).description(""));
     add_parsed(command, "--mode", making.mode, parse_mode, uint32_t(1), "Permissions for readers", "MODE",
-               "permission bits such as 0644, none for others to write");
+               "permission bits such as 0644, none for others to write or for anybody to execute");
     add_flag(command, "--lossless", making.is_lossless, "Wait for slow readers instead of dropping what they have yet to read");
 }
 

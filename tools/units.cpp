@@ -110,9 +110,10 @@ std::optional<uint64_t> parse_number(std::string_view text) {
 }
 
 std::optional<uint32_t> parse_mode(std::string_view text) {
+    constexpr uint32_t readable = 0644; // nobody but the owner writes, and nothing is to be executed
     uint32_t mode = 0;
     auto parsed = std::from_chars(text.data(), text.data() + text.size(), mode, 8);
-    if (parsed.ec != std::errc() || parsed.ptr != text.data() + text.size() || mode == 0 || mode > 0777 || (mode & 022) != 0) {
+    if (parsed.ec != std::errc() || parsed.ptr != text.data() + text.size() || mode == 0 || (mode & ~readable) != 0) {
         return {};
     }
     return mode;

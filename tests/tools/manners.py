@@ -17,6 +17,7 @@ class BadInput(ToolTest):
         for arguments in ([], ['frobnicate'], ['info'], ['get', 'x'], ['tail', 'x', '--raw', '--json'], ['put', 'x', '--ttl', 'soon'],
                           ['put', 'x', '--lines', '--frames', '3'], ['put', 'x', '--capacity', '12 apples'], ['tail', 'x', '-n', '-1'],
                           ['put', 'x', '--key', 'k' * 256], ['put', 'x', '--key', ''], ['create', 'x', '--mode', '0666'],
+                          ['create', 'x', '--mode', '0755'],
                           ['create', 'x', '--segments', '17'], ['replay', 'x', 'y', '--speed', '0'], ['bench', '--time'],
                           ['info', 'x', 'y'], ['put', 'x', '--tag', '4294967296'], ['top', '--interval', '5 fortnights']):
             self.assertRegex(self.fails(2, *arguments), '[Ss]ee .speculo .*--help|--tag')

@@ -58,7 +58,7 @@ TEST(Units, NumbersAndModes) {
     EXPECT_EQ(parse_number(""), std::nullopt);
     EXPECT_EQ(parse_mode("0644"), 0644);
     EXPECT_EQ(parse_mode("644"), 0644);
-    for (const char *text : {"", "0", "0666", "0620", "1777", "8", "rw", "644 "}) {
+    for (const char *text : {"", "0", "0666", "0620", "0755", "0700", "0010", "1777", "8", "rw", "644 "}) {
         EXPECT_EQ(parse_mode(text), std::nullopt) << text;
     }
 }
