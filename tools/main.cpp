@@ -2,6 +2,7 @@
 // speculo: areas of shared memory in people's hands.
 #include <clocale>
 #include <csignal>
+#include <cstring>
 
 #include <CLI/CLI.hpp>
 
@@ -36,12 +37,22 @@ void describe(CLI::App &app, Run &ret_run) {
     app.get_formatter()->label("SUBCOMMAND", "COMMAND");
     app.set_help_flag("-h,--help", "Print this text");
     app.require_subcommand(1);
-    app.set_version_flag("--version", std::string("speculo ") + speculo_version(), "Print the version");
+    app.set_version_flag("-V,--version", std::string("speculo ") + speculo_version(), "Print the version");
     app.footer(footer);
     for (auto add : {add_list, add_info, add_top, add_watch, add_create, add_put, add_get, add_keys, add_tail, add_record,
                      add_replay, add_check, add_rm, add_bench}) {
         add(app, ret_run);
     }
+}
+
+// `speculo help COMMAND` says what `speculo COMMAND --help` does.
+Status help(const CLI::App &app, const std::vector<std::string> &names) {
+    if (names.size() > 1) { throw Failure(Status::misused, "help is for one command; see 'speculo --help'"); }
+    auto is_named = [&](const CLI::App *command) { return command->get_name() == names[0]; };
+    auto found = names.empty() ? std::vector<const CLI::App *>{&app} : app.get_subcommands(is_named);
+    if (found.empty()) { throw Failure(Status::misused, "there is no command '" + names[0] + "'; see 'speculo --help'"); }
+    print(found[0]->help(names.empty() ? "" : "speculo"));
+    return Status::done;
 }
 
 // What is wrong with the arguments, in one line, or the help that was asked for.
@@ -62,7 +73,9 @@ Status parse(CLI::App &app, int argc, char **argv, bool &ret_go_on) {
         std::string help = chosen.empty() ? "speculo --help" : "speculo " + chosen[0]->get_name() + " --help";
         std::string message = error.what();
         if (chosen.empty() && argc < 2) { message = "which command?"; }
-        if (chosen.empty() && argc >= 2 && argv[1][0] != '-') { message = "there is no command '" + std::string(argv[1]) + '\''; }
+        if (chosen.empty() && argc >= 2) {
+            message = std::string(argv[1][0] == '-' ? "there is no option '" : "there is no command '") + argv[1] + '\'';
+        }
         note(message + (message.back() == '?' ? " See '" : "; see '") + help + '\'');
         return Status::misused;
     }
@@ -90,6 +103,7 @@ Status whole(int argc, char **argv) {
     Run run;
     CLI::App app("Shared memory made easy: one process writes, any number of others read.", "speculo");
     describe(app, run);
+    if (argc >= 2 && std::strcmp(argv[1], "help") == 0) { return help(app, {argv + 2, argv + argc}); }
     bool is_to_run = false;
     Status status = parse(app, argc, argv, is_to_run);
     if (!is_to_run) { return status; }

@@ -29,6 +29,11 @@ class BadInput(ToolTest):
                           ['bench', '--time', '0']):
             self.assertIn('above zero', self.fails(2, *arguments, data=b''))
 
+    def test_what_is_not_there_is_named(self):
+        for arguments in (['-x'], ['--frobnicate=1'], ['frobnicate'], ['list', '-x'], ['help', 'frobnicate']):
+            self.assertIn(arguments[-1], self.fails(2, *arguments))
+        self.fails(2, 'help', 'list', 'info')
+
     def test_names(self):
         for name in ('', '.hidden', 'a b', 'x' * 201, '/dev/shm/', 'a@lock', '\x1b[31m'):
             for command in (['info'], ['create'], ['tail'], ['rm'], ['check']):

@@ -32,6 +32,12 @@ class Pages(ToolTest):
             self.assertRegex(text, rf'(?m)^  {command} +\w')
             self.assertIn('--help', self.options(command))
         self.assertRegex(self.run_tool('--version').decode(), r'\Aspeculo \d+\.\d+\.\d+\n\Z')
+        self.assertEqual(self.run_tool('-V'), self.run_tool('--version'))
+
+    def test_help_is_a_command_too(self):
+        self.assertEqual(self.run_tool('help'), self.run_tool('--help'))
+        for command in COMMANDS:
+            self.assertEqual(self.run_tool('help', command), self.run_tool(command, '--help'))
 
     def test_manual(self):
         for page, commands in GROUPS.items():
@@ -81,7 +87,9 @@ class Pages(ToolTest):
         name = self.area()
         self.put(name, b'12', '--key', 'wind')
         (self.folder / 'file').touch()
-        self.assertEqual(self.bash(''), sorted(COMMANDS))
+        self.assertEqual(self.bash(''), sorted([*COMMANDS, 'help']))
+        self.assertEqual(self.bash('help', ''), sorted(COMMANDS))
+        self.assertEqual(self.bash('-'), ['--help', '--version', '-V', '-h'])
         self.assertEqual(self.bash('t'), ['tail', 'top'])
         for command in COMMANDS:
             self.assertEqual(set(self.bash(command, '-')), self.options(command), command)

@@ -24,7 +24,7 @@ _speculo_options() {
         record) echo --force "$following" ;;
         replay) echo --speed "$making" ;;
         bench) echo --time --json ;;
-        *) echo --version ;;
+        *) echo -V --version ;;
     esac
     echo -h --help
 }
@@ -65,7 +65,8 @@ _speculo() {
                 choices=$(_speculo_options "$command")
             else
                 case $command:$places in
-                    :*) choices=$commands ;;
+                    :*) choices="$commands help" ;;
+                    help:0) choices=$commands ;;
                     list:0) mapfile -t COMPREPLY < <(compgen -d -- "$word") ;;
                     put:1 | record:1 | replay:0) mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
                     replay:1 | *:0 | rm:*) choices=$(_speculo_areas) ;;
