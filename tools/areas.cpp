@@ -73,7 +73,7 @@ speculo::reader try_reader(const std::string &name, uint32_t flags, const Trust 
 speculo::reader open_reader(const std::string &name, uint32_t flags, const Trust &trust) {
     std::error_code ec;
     speculo::reader reader = try_reader(name, flags, trust, ec);
-    if (ec) { throw area_failure(name, -ec.value()); }
+    if (ec) { throw reading_failure(name, -ec.value()); }
     return reader;
 }
 
@@ -83,7 +83,7 @@ speculo::reader await_reader(const std::string &name, uint32_t flags, const Trus
         std::error_code ec;
         speculo::reader reader = try_reader(name, flags, trust, ec);
         if (!ec) { return reader; }
-        if (ec != std::errc::no_such_file_or_directory) { throw area_failure(name, -ec.value()); }
+        if (ec != std::errc::no_such_file_or_directory) { throw reading_failure(name, -ec.value()); }
         pause_for(std::min(look_again_ns, end_ns - now));
     }
     return {};

@@ -27,7 +27,7 @@ constexpr Meaning meanings[] = {
     {EEXIST, Status::busy, "there is an area '%' already"},
     {EBUSY, Status::busy, "another process writes to '%'; wait until it ends"},
     {EACCES, Status::denied, "no access to '%'; its owner can allow it with 'speculo create % --mode 0644'"},
-    {EPERM, Status::denied, "'%' belongs to another user; reading commands accept that with --trust USER"},
+    {EPERM, Status::denied, "'%' belongs to another user"},
     {EROFS, Status::denied, "'%' cannot be written to"},
     {ENOSPC, Status::full, "no room for '%': the area, or the file system that it is in, is full"},
     {EDQUOT, Status::full, "no room for '%': your quota is used up"},
@@ -65,6 +65,11 @@ Failure area_failure(std::string_view name, int error) {
         if (meaning.error == -error) { return {meaning.status, fill_in(meaning.text, name)}; }
     }
     return {Status::failed, std::string(name) + ": " + speculo_strerror(error)};
+}
+
+Failure reading_failure(std::string_view name, int error) {
+    if (error != -EPERM) { return area_failure(name, error); }
+    return {Status::denied, fill_in("'%' belongs to another user; --trust USER accepts that", name)};
 }
 
 Failure system_failure(std::string_view what, int error) {

@@ -36,6 +36,9 @@ struct BrokenPipe {};
 // What the library's `error` says of the area `name`.
 Failure area_failure(std::string_view name, int error);
 
+// The same where it was to be read by a command that has --trust.
+Failure reading_failure(std::string_view name, int error);
+
 // What the system's `error` says of `what`, commonly a file.
 Failure system_failure(std::string_view what, int error);
 

@@ -98,7 +98,7 @@ void print_info(const Glance &glance) {
 
 Status info(const InfoOptions &options) {
     Glance glance = glance_at(options.name, options.trust, options.count ? Count::always : Count::cheap);
-    if (glance.error != 0) { throw area_failure(options.name, glance.error); }
+    if (glance.error != 0) { throw reading_failure(options.name, glance.error); }
     options.json ? print_json(json_of(glance)) : print_info(glance);
     return Status::done;
 }

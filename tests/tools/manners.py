@@ -80,6 +80,11 @@ class BadInput(ToolTest):
         self.assertIn('--trust', self.fails(5, 'tail', name, **nobody))
         self.assertEqual(self.run_tool('tail', name, '--trust', '12345', **nobody), b'x\n')
         self.fails(2, 'tail', name, '--trust', 'no-such-user', **nobody)
+        self.assertIn('--trust', self.fails(5, 'info', name, **nobody))
+        for command in ('check', 'create', 'put'):  # which have no such option
+            said = self.fails(5, command, name, **nobody)
+            self.assertIn('another user', said)
+            self.assertNotIn('--trust', said)
 
         # That user can still do no harm: what is read of his area is copied, and may be gone at any time.
         tail = self.start('tail', '-f', name, '--trust', '12345', **nobody)

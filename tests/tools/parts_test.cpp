@@ -158,6 +158,14 @@ TEST(Errors, EachSaysWhatToDo) {
     EXPECT_EQ(std::string(area_failure("cam", -EINVAL).what()).find("a name is"), std::string::npos);
 }
 
+bool says(const Failure &failure, const char *text) { return std::string(failure.what()).find(text) != std::string::npos; }
+
+TEST(Errors, OnlyWhatCanBeDoneIsAdvised) {
+    EXPECT_TRUE(says(reading_failure("cam", -EPERM), "--trust"));
+    EXPECT_FALSE(says(area_failure("cam", -EPERM), "--trust"));
+    EXPECT_TRUE(says(reading_failure("cam", -EACCES), "--mode"));
+}
+
 TEST(Names, AreWhatTheLibraryTakes) {
     for (const char *name : {"weather", "/weather", "/run/x/weather", "A-z_0.9"}) { EXPECT_TRUE(is_sound_name(name)) << name; }
     for (const char *name : {"", ".x", "a b", "a@lock", "/run/x/", "\xc3\xbc"}) { EXPECT_FALSE(is_sound_name(name)) << name; }
