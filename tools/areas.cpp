@@ -37,14 +37,13 @@ bool is_sound_name(const std::string &name) {
 
 std::string area_directory() { return SPECULO_DIRECTORY; }
 
-namespace {
-
-// The file of an area's control page.
 std::string path_of(const std::string &name) {
     size_t slash = name.rfind('/');
     if (slash == std::string::npos) { return area_directory() + '/' + name; }
     return slash == 0 ? area_directory() + name : name;
 }
+
+namespace {
 
 uint32_t uid_of(const Trust &trust) {
     if (auto number = parse_number(trust); number && *number < UINT32_MAX) { return uint32_t(*number); }
@@ -107,7 +106,7 @@ speculo::writer open_writer(const std::string &name, const Making &making, const
             writer = speculo::writer::open(name, speculo::writer::existing, options_of(making), ec);
         }
     }
-    if (ec) { throw area_failure(name, -ec.value()); }
+    if (ec) { throw writing_failure(name, -ec.value()); }
     return writer;
 }
 

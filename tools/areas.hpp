@@ -20,6 +20,9 @@ bool is_sound_name(const std::string &name);
 // Where areas with a name live.
 std::string area_directory();
 
+// The file of an area's control page.
+std::string path_of(const std::string &name);
+
 // Whose areas a reader accepts, beside its own and root's: a user's name or number; empty: nobody's.
 using Trust = std::string;
 

@@ -44,7 +44,7 @@ public:
             options = area_options().capacity(capacity);
             writer = speculo::writer::open(name_, speculo::writer::exclusive, options, ec);
         }
-        if (ec) { throw area_failure(name_, -ec.value()); }
+        if (ec) { throw writing_failure(name_, -ec.value()); }
     }
     ~BenchArea() {
         writer.close();

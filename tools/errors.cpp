@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "errors.hpp"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <speculo/speculo.h>
@@ -70,6 +72,20 @@ Failure area_failure(std::string_view name, int error) {
 Failure reading_failure(std::string_view name, int error) {
     if (error != -EPERM) { return area_failure(name, error); }
     return {Status::denied, fill_in("'%' belongs to another user; --trust USER accepts that", name)};
+}
+
+// Who may not write cannot be helped by the area's mode; and if it is not there, it is the directory that refuses.
+Failure writing_failure(std::string_view name, int error) {
+    std::string path = path_of(std::string(name)), directory = path.substr(0, std::max<size_t>(path.rfind('/'), 1));
+    if (error == -ENOENT) { return {Status::absent, "there is no directory '" + directory + "' for an area"}; }
+    if (error != -EACCES && error != -EPERM) { return area_failure(name, error); }
+    struct stat file = {};
+    bool is_there = ::lstat(path.c_str(), &file) == 0;
+    if (!is_there) { return {Status::denied, "no access to the directory '" + directory + "', where the area is to be made"}; }
+    bool is_foreign = file.st_uid != ::geteuid();
+    return {Status::denied, fill_in(is_foreign ? "'%' belongs to another user: only the owner and root can write to it"
+                                               : "no access to '%', or to the directory that it is in",
+                                    name)};
 }
 
 Failure system_failure(std::string_view what, int error) {

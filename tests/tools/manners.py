@@ -45,6 +45,13 @@ class BadInput(ToolTest):
                           ['info', '/no/such/directory/area'], ['list', '/no/such/directory']):
             self.fails(3, *arguments)
 
+    def test_no_such_directory(self):
+        """For an area that is to be made there."""
+        for arguments in (['create'], ['put']):
+            said = self.fails(3, *arguments, '/no/such/directory/area', data=b'')
+            self.assertIn("no directory '/no/such/directory'", said)
+            self.assertNotIn('speculo list', said)
+
     def test_no_such_file(self):
         name = self.area()
         self.fails(3, 'put', name, '/no/such/file', data=b'')
@@ -63,9 +70,12 @@ class BadInput(ToolTest):
         folder = self.place()
         name = folder / 'area'
         self.put(name, b'x')
+        closed = folder / 'closed'
+        closed.mkdir(mode=0o500)
         if os.geteuid() != 0:
             name.chmod(0)
             self.assertIn('--mode', self.fails(5, 'info', name))
+            self.assertIn(f"'{closed}'", self.fails(5, 'create', closed / 'area'))
             return
         shutil.copy(SPECULO, folder)
         shutil.copy(os.environ['SPECULO_LIBRARY'], folder / 'libspeculo.so.0')
@@ -73,6 +83,11 @@ class BadInput(ToolTest):
                   'env': {**environment, 'LD_LIBRARY_PATH': str(folder)}}
         self.assertIn('--mode', self.fails(5, 'info', name, **nobody))
         self.assertIn('another user', self.fails(5, 'rm', name, **nobody))
+        for place in (folder, closed):  # that may be looked into, or not
+            for command in ('create', 'put'):
+                said = self.fails(5, command, place / 'new', **nobody)
+                self.assertIn(f"'{place}'", said)
+                self.assertNotIn('--mode', said)
         self.run_tool('create', name, '--mode', '0644')
         self.assertEqual(self.run_tool('tail', name, **nobody), b'x\n')
         for file in folder.glob('area*'):
@@ -85,6 +100,7 @@ class BadInput(ToolTest):
             said = self.fails(5, command, name, **nobody)
             self.assertIn('another user', said)
             self.assertNotIn('--trust', said)
+            self.assertNotIn('--mode', said)
 
         # That user can still do no harm: what is read of his area is copied, and may be gone at any time.
         tail = self.start('tail', '-f', name, '--trust', '12345', **nobody)

@@ -164,6 +164,8 @@ TEST(Errors, OnlyWhatCanBeDoneIsAdvised) {
     EXPECT_TRUE(says(reading_failure("cam", -EPERM), "--trust"));
     EXPECT_FALSE(says(area_failure("cam", -EPERM), "--trust"));
     EXPECT_TRUE(says(reading_failure("cam", -EACCES), "--mode"));
+    EXPECT_FALSE(says(writing_failure("/none/cam", -EACCES), "--mode"));
+    EXPECT_FALSE(says(writing_failure("/none/cam", -ENOENT), "speculo list"));
 }
 
 TEST(Names, AreWhatTheLibraryTakes) {
