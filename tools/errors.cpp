@@ -37,6 +37,7 @@ constexpr Meaning meanings[] = {
     {EMSGSIZE, Status::full, "too large for '%'; 'speculo create % --max SIZE' lets it grow"},
     {EPROTONOSUPPORT, Status::damaged, "'%' was made by another version of speculo; 'speculo rm %' removes it"},
     {EBADMSG, Status::damaged, "'%' is damaged; 'speculo check %' says where, 'speculo rm %' removes it"},
+    {ELOOP, Status::damaged, "'%' is a symbolic link, which is not followed"},
     {ESTALE, Status::absent, "'%' was removed"},
     {EINVAL, Status::misused, "'%' cannot be an area: a name is 1 to 200 of A-Z a-z 0-9 . _ - and does not begin with a dot"},
     {ENOTDIR, Status::misused, "'%' cannot be an area: part of the path is no directory"},

@@ -52,6 +52,13 @@ class BadInput(ToolTest):
             self.assertIn("no directory '/no/such/directory'", said)
             self.assertNotIn('speculo list', said)
 
+    def test_what_is_no_area(self):
+        file, link = (self.place() / name for name in ('file', 'link'))
+        file.touch()
+        link.symlink_to(file)
+        for command in (['info'], ['tail'], ['check']):
+            self.assertIn('symbolic link, which is not followed', self.fails(4, *command, link))
+
     def test_no_such_file(self):
         name = self.area()
         self.fails(3, 'put', name, '/no/such/file', data=b'')
