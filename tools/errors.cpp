@@ -36,7 +36,7 @@ constexpr Meaning meanings[] = {
     {ENOMEM, Status::full, "not enough memory for '%'"},
     {EMSGSIZE, Status::full, "too large for '%'; 'speculo create % --max SIZE' lets it grow"},
     {EPROTONOSUPPORT, Status::damaged, "'%' was made by another version of speculo; 'speculo rm %' removes it"},
-    {EBADMSG, Status::damaged, "'%' is damaged; 'speculo check %' says where, 'speculo rm %' removes it"},
+    {EBADMSG, Status::damaged, "'%' is damaged, or no area; 'speculo check %' says more, 'speculo rm %' removes it if it is one"},
     {ELOOP, Status::damaged, "'%' is a symbolic link, which is not followed"},
     {ESTALE, Status::absent, "'%' was removed"},
     {EINVAL, Status::misused, "'%' cannot be an area: a name is 1 to 200 of A-Z a-z 0-9 . _ - and does not begin with a dot"},
@@ -87,6 +87,14 @@ Failure writing_failure(std::string_view name, int error) {
     return {Status::denied, fill_in(is_foreign ? "'%' belongs to another user: only the owner and root can write to it"
                                                : "no access to '%', or to the directory that it is in",
                                     name)};
+}
+
+Failure removal_failure(std::string_view name, int error) {
+    if (error == -EPERM || error == -EACCES) {
+        return {Status::denied, fill_in("'%' belongs to another user: only the owner and root can remove it", name)};
+    }
+    if (error == -EBADMSG) { return {Status::damaged, fill_in("'%' is no area, and is left as it is", name)}; }
+    return area_failure(name, error);
 }
 
 Failure system_failure(std::string_view what, int error) {

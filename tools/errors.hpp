@@ -36,9 +36,10 @@ struct BrokenPipe {};
 // What the library's `error` says of the area `name`.
 Failure area_failure(std::string_view name, int error);
 
-// The same where it was to be read by a command that has --trust, or to be made or written: what helps is not the same.
+// The same where it was to be read by a command that has --trust, to be made or written, to be removed: what helps is not the same.
 Failure reading_failure(std::string_view name, int error);
 Failure writing_failure(std::string_view name, int error);
+Failure removal_failure(std::string_view name, int error);
 
 // What the system's `error` says of `what`, commonly a file.
 Failure system_failure(std::string_view what, int error);

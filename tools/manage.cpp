@@ -58,7 +58,8 @@ Status check(const CheckOptions &options) {
     } else if (error == 0) {
         print(printable(options.name) + ": " + styled("sound", Style::good, STDOUT_FILENO) + '\n');
     } else {
-        note("'" + options.name + "' is damaged; 'speculo rm " + options.name + "' removes it, and its writer makes it anew");
+        note("'" + options.name + "' is damaged, or no area; 'speculo rm " + options.name +
+             "' removes it if it is one, and its writer makes it anew");
     }
     return error == 0 ? Status::done : Status::damaged;
 }
@@ -69,9 +70,8 @@ Status rm(const RmOptions &options) {
         std::string name = area_name_of(given);
         int error = speculo_area_remove(name.c_str());
         if (error == 0 || (error == -ENOENT && options.force)) { continue; }
-        Failure failure = area_failure(name, error);
-        bool is_foreign = error == -EPERM || error == -EACCES;
-        note(is_foreign ? "'" + name + "' belongs to another user: only the owner and root can remove it" : failure.what());
+        Failure failure = removal_failure(name, error);
+        note(failure.what());
         worst = failure.status();
     }
     return worst;

@@ -53,11 +53,16 @@ class BadInput(ToolTest):
             self.assertNotIn('speculo list', said)
 
     def test_what_is_no_area(self):
-        file, link = (self.place() / name for name in ('file', 'link'))
+        file, link, folder = (self.place() / name for name in ('file', 'link', 'folder'))
         file.touch()
         link.symlink_to(file)
+        folder.mkdir()
         for command in (['info'], ['tail'], ['check']):
             self.assertIn('symbolic link, which is not followed', self.fails(4, *command, link))
+        for thing in (file, folder):
+            self.assertIn('or no area', self.fails(4, 'info', thing))
+            self.run_tool('check', thing, status=4)
+            self.assertIn('or no area', self.errors)
 
     def test_no_such_file(self):
         name = self.area()

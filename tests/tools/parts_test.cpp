@@ -166,6 +166,9 @@ TEST(Errors, OnlyWhatCanBeDoneIsAdvised) {
     EXPECT_TRUE(says(reading_failure("cam", -EACCES), "--mode"));
     EXPECT_FALSE(says(writing_failure("/none/cam", -EACCES), "--mode"));
     EXPECT_FALSE(says(writing_failure("/none/cam", -ENOENT), "speculo list"));
+    EXPECT_EQ(removal_failure("cam", -EBADMSG).status(), Status::damaged);
+    EXPECT_FALSE(says(removal_failure("cam", -EBADMSG), "speculo rm")); // that has just been tried
+    EXPECT_TRUE(says(removal_failure("cam", -EBUSY), "another process"));
 }
 
 TEST(Names, AreWhatTheLibraryTakes) {
