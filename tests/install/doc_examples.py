@@ -22,6 +22,9 @@ import sys
 import tempfile
 
 BLOCK = re.compile(r"^```(\w*)([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+# Calls that fail, one at a time, and leave outputs untouched, as they may: the compiler sees what is used then, and was never set.
+INCLUDE = "#include <speculo/speculo.h>\n"
+OPENING = re.compile(r"\bspeculo_(?:area|snapshot)_open\(")
 LANGUAGES = {"c": "cc -std=c99", "cpp": "c++ -std=c++17"}
 STRICT = "-Wall -Wextra -Wpedantic -Werror"
 # Where the name of an area stands.
@@ -103,6 +106,23 @@ def compiled(program, text, env, directory):
     return binary
 
 
+def check_failures(program, env, directory):
+    """Compiles a program in C as if something could not be opened: it may not use what it was not given."""
+    if program.language != "c":
+        return
+    text = program.text.replace(INCLUDE, INCLUDE + "#define FAILS(...) (-2)\n", 1)
+    source = os.path.join(directory, "failing.c")
+    packages = " ".join(["speculo", *map(shlex.quote, program.needs)])
+    line = f"{LANGUAGES['c']} -O2 -Werror=uninitialized -Werror=maybe-uninitialized -c -o {source}.o {source} " \
+           f"$(pkg-config --cflags {packages})"
+    for opening in OPENING.finditer(text):
+        with open(source, "w", encoding="utf-8") as file:
+            file.write(text[:opening.start()] + "FAILS(" + text[opening.end():])
+        done = subprocess.run(line, shell=True, cwd=directory, env=env, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            fail(f"{program.where} does not do where a call fails:\n{done.stderr}")
+
+
 def run(program, path, env):
     done = subprocess.run([path], env=env, capture_output=True, text=True, timeout=60, check=False)
     if done.returncode != 0:
@@ -116,6 +136,7 @@ def try_out(program, env, number):
     text = program.text if program.output is None else NAME.sub(rf'\1"\2{mark}"', program.text)
     with tempfile.TemporaryDirectory() as directory:
         path = compiled(program, text, env, directory)
+        check_failures(program, env, directory)
         if program.output is None:
             return "compiled"
         if mark not in text:
