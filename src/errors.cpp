@@ -25,7 +25,7 @@ constexpr Text texts[] = {
     {EPERM, "The area's owner is not to be trusted, or you are not its owner"},
     {EAGAIN, "Cursors have not caught up, or gave up after a bounded number of tries"},
     {ENOSPC, "No room in the area, or the file system is full"},
-    {EMSGSIZE, "The chunk can never fit into the area"},
+    {EMSGSIZE, "The chunk can never fit, or is larger than an untrusting reader wants"},
     {EOVERFLOW, "All ids have been given"},
     {EPROTONOSUPPORT, "The area has another format version or byte order"},
     {EBADMSG, "The area is damaged"},

@@ -37,6 +37,7 @@ TEST(Errors, words_fit_the_meaning) {
     EXPECT_TRUE(says(-E2BIG, "reserved"));
     EXPECT_TRUE(says(-ENOSPC, "room"));
     EXPECT_TRUE(says(-EPERM, "owner"));
+    EXPECT_TRUE(says(-EMSGSIZE, "untrusting")); // and not only the writer
 }
 
 TEST(Errors, the_sign_does_not_matter) {
