@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Every function of the C header says what it gives, needs and returns, who may call it, and since when; and the pages of the
-documentation speak of nothing that the header does not have.
+"""Every function of the C header says what it gives, needs and returns, who may call it, and since when; the pages of the
+documentation speak of nothing that the header does not have; and what CONTRIBUTING.md says is
+somewhere is there.
 
 usage: docs.py HEADER TOP      (TOP: the source tree)
 """
@@ -39,12 +40,26 @@ def strange_names(header, top):
             yield f'{page.relative_to(top)} speaks of {name}'
 
 
+def missing_places(top):
+    """Files in the table of CONTRIBUTING.md that are nowhere. In a row all are in the folder of the first, unless they name one."""
+    rows = re.findall(r'^\| (`.*?) \|', (top / 'CONTRIBUTING.md').read_text(), re.MULTILINE)
+    if not rows:
+        raise SystemExit('CONTRIBUTING.md: no table of the form that the test expects')
+    for row in rows:
+        names = re.findall(r'`(.*?)`', row)
+        folder = names[0].rpartition('/')[0]
+        for name in names:
+            place = name if '/' in name else f'{folder}/{name}'
+            if not any(top.glob(place.rstrip('/'))):
+                yield f'CONTRIBUTING.md speaks of {place}'
+
+
 def main():
     header, top = sys.argv[1], Path(sys.argv[2])
     found = functions(header)
     print(f'{len(found)} functions')
     problems = [f'{function.name} {problem}' for function in found for problem in problems_of(function)]
-    report(problems + list(strange_names(header, top)))
+    report([*problems, *strange_names(header, top), *missing_places(top)])
 
 
 main()
