@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Every function of the C header says what it gives, needs and returns, who may call it, and since when; the pages of the
-documentation speak of nothing that the header does not have; and what CONTRIBUTING.md says is
+documentation speak of nothing that the header does not have, and of the format by its version; and what CONTRIBUTING.md says is
 somewhere is there.
 
 usage: docs.py HEADER TOP      (TOP: the source tree)
@@ -40,6 +40,20 @@ def strange_names(header, top):
             yield f'{page.relative_to(top)} speaks of {name}'
 
 
+def other_formats(top):
+    """Pages that name another version of the format than that of the sources."""
+    version = re.search(r'\bformat_version = (\d+);', (top / 'src/layout.hpp').read_text())[1]
+    for path, forms in {
+        'doc/abi.md': [r'^\| the format, (\d+) \|'],
+        'doc/format.md': [r'in version (\d+)\. Structs', r'^\| 8 \| 4 \| version \| (\d+) \|$'],
+        'NEWS.md': [r'^- Version (\d+)\.'],
+    }.items():
+        for form in forms:
+            said = re.search(form, (top / path).read_text(), re.MULTILINE)
+            if not said or said[1] != version:
+                yield f'{path} speaks of version {said[1] if said else "?"} of the format, not of {version}'
+
+
 def missing_places(top):
     """Files in the table of CONTRIBUTING.md that are nowhere. In a row all are in the folder of the first, unless they name one."""
     rows = re.findall(r'^\| (`.*?) \|', (top / 'CONTRIBUTING.md').read_text(), re.MULTILINE)
@@ -59,7 +73,7 @@ def main():
     found = functions(header)
     print(f'{len(found)} functions')
     problems = [f'{function.name} {problem}' for function in found for problem in problems_of(function)]
-    report([*problems, *strange_names(header, top), *missing_places(top)])
+    report([*problems, *strange_names(header, top), *other_formats(top), *missing_places(top)])
 
 
 main()
