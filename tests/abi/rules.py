@@ -103,7 +103,8 @@ def spdx(top):
 
 
 def packages(top):
-    """What packages say of the version and of the symbols is so. (A symbol stays with the version that brought it.)"""
+    """What packages say of the version and of the symbols is so (a symbol stays with the version that brought it), and README.md
+    names each of them."""
     version = re.search(r"^    version: '(.*)',$", (top / 'meson.build').read_text(), re.MULTILINE)[1]
     said = {
         'debian/changelog': r'^speculo \((.*)-',
@@ -113,6 +114,11 @@ def packages(top):
         found = re.search(form, (top / path).read_text(), re.MULTILINE)[1]
         if found != version:
             yield f'{path} is about version {found}, not {version}'
+    named = set(re.findall(r'`([\w-]+)`', (top / 'README.md').read_text().partition('\n## Packages\n')[2].partition('\n## ')[0]))
+    spec = (top / 'packaging/speculo.spec').read_text()
+    made = re.findall(r'^Package: (.*)$', (top / 'debian/control').read_text(), re.MULTILINE)
+    made += [f'speculo-{part}' for part in re.findall(r'^%package (\w+)$', spec, re.MULTILINE)]
+    yield from (f'README.md does not name the package {name}' for name in made if name not in named)
     symbols = (top / 'debian/libspeculo0.symbols').read_text()
     listed = set(re.findall(r'^ (\S+@\S+) \S+$', symbols, re.MULTILINE))
     mapped = {f'{name}@{node}' for name, node in in_map(top / 'src/speculo.map').items()}
