@@ -145,7 +145,7 @@ typedef struct speculo_area_options {
                                    pages; default 1 MiB, at most 63 GiB */
     uint64_t max_capacity;    /**< WRITE: compaction may grow segments up to this many bytes; default: capacity. With
                                    #SPECULO_OPEN_UNTRUSTED: bytes of the largest chunk to copy, at most 63 GiB; default 64 MiB */
-    uint32_t mode;            /**< WRITE: permission bits for readers, default 0600; group and other write bits are `-EINVAL` */
+    uint32_t mode;            /**< WRITE: permission bits for readers, default 0600; any beyond 0644 is `-EINVAL` */
     uint32_t compact_percent; /**< WRITE: compact once this share of the used bytes is dead, 1..100; 0: only when full */
     uint64_t prefault;        /**< bytes to make resident at open; without meaning where nothing is mapped */
     uint32_t segments;        /**< WRITE: memory objects used in turn, 2..16; default 3 */
@@ -285,7 +285,7 @@ SPECULO_API int speculo_area_get_info(speculo_area *area, speculo_area_info *inf
  *
  * @param area  Writer's handle, with nothing pending.
  * @return 0, or: `-EINVAL` chunks are pending; `-EROFS`; `-EAGAIN` lossless: cursors have not caught up; `-ENOSPC`; `-ESTALE`;
- *         `-ECHILD`; or as the system gave it. After a failure everything is as before.
+ *         `-EBADMSG`; `-ECHILD`; or as the system gave it. After a failure everything is as before.
  * @threads  One thread per handle.
  * @since    0.1
  */
@@ -332,8 +332,8 @@ typedef struct speculo_chunk_options {
  * @param ret_id    On success: the chunk's id. May be NULL. Ids of chunks that were never committed are given again.
  * @return 0, or: `-ENOSPC`; `-EMSGSIZE` more than max_capacity; `-EAGAIN` lossless: cursors have not caught up; `-ENOENT`
  *         `supersedes` is not stored any more, or superseded; `-EOVERFLOW`; `-EOPNOTSUPP` ttl_ns, where the clock of the host is
- *         not known; `-ESTALE`; `-EROFS`; `-EINVAL`; `-E2BIG`; `-ECHILD`; or as the system gave it. After a failure the pending
- *         chunks are as before.
+ *         not known; `-ESTALE`; `-EBADMSG`; `-EROFS`; `-EINVAL`; `-E2BIG`; `-ECHILD`; or as the system gave it. After a failure
+ *         the pending chunks are as before.
  * @threads  One thread per handle.
  * @since    0.1
  */
@@ -359,7 +359,7 @@ SPECULO_API int speculo_chunk_shrink(speculo_area *area, size_t size) SPECULO_NO
  * @param area  Writer's handle.
  * @param id    Of a live or a pending chunk. One that expired but is still stored will do.
  * @return 0, or: `-ENOENT` no such chunk, or superseded, removed or obsoleted by an earlier commit; `-ENOSPC`; `-EAGAIN`;
- *         `-ESTALE`; `-EROFS`; `-EINVAL`; `-ECHILD`; or as the system gave it.
+ *         `-ESTALE`; `-EBADMSG`; `-EROFS`; `-EINVAL`; `-ECHILD`; or as the system gave it.
  * @threads  One thread per handle.
  * @since    0.1
  */
@@ -374,8 +374,8 @@ SPECULO_API int speculo_chunk_obsolete(speculo_area *area, uint64_t id) SPECULO_
  * @param area      Writer's handle.
  * @param key       The key.
  * @param key_size  Its bytes, 1..255.
- * @return 0, or: `-ENOENT` no chunk has the key; `-ENOSPC`; `-EAGAIN`; `-EOVERFLOW`; `-ESTALE`; `-EROFS`; `-EINVAL`; `-ECHILD`;
- *         or as the system gave it.
+ * @return 0, or: `-ENOENT` no chunk has the key; `-ENOSPC`; `-EAGAIN`; `-EOVERFLOW`; `-ESTALE`; `-EBADMSG`; `-EROFS`; `-EINVAL`;
+ *         `-ECHILD`; or as the system gave it.
  * @threads  One thread per handle.
  * @since    0.1
  */
@@ -452,14 +452,16 @@ SPECULO_API int speculo_read_next(speculo_area *area, speculo_chunk *ret_chunk) 
 /**
  * Finds the live chunk that has a key, at the newest commit.
  *
- * Independent of the cursor. No system call unless a compaction came in between.
+ * Independent of the cursor. No system call unless a compaction came in between. In an area that was removed it goes on finding
+ * what was there last; speculo_wait() tells of the removal.
  *
  * @param area       Reader's handle.
  * @param key        The key.
  * @param key_size   Its bytes, 1..255.
  * @param ret_chunk  On 1: the view, valid until the next read_key or close of this handle, unless held.
- * @return 1 found; 0 no live chunk has the key; or: `-EBADMSG`, `-EAGAIN`, `-ESTALE`, `-EINVAL`, `-ECHILD`; or as the system gave
- *         it. #SPECULO_OPEN_UNTRUSTED: `-EMSGSIZE` it is larger than wanted; `-ENOMEM`.
+ * @return 1 found; 0 no live chunk has the key; or: `-EBADMSG`, `-EAGAIN`, `-ESTALE` the area was removed before this handle came
+ *         to its last segment, `-EINVAL`, `-ECHILD`; or as the system gave it. #SPECULO_OPEN_UNTRUSTED: `-EMSGSIZE` it is larger
+ *         than wanted; `-ENOMEM`.
  * @threads  One thread per handle.
  * @since    0.1
  */
@@ -483,12 +485,13 @@ SPECULO_API int speculo_seek(speculo_area *area, uint64_t id) SPECULO_NOTHROW;
  * Tells whether a chunk is still live at the newest commit.
  *
  * Goes by the chunk's id alone, so any view of this area will do, also an outdated one. O(1) while no compaction came in between,
- * else O(log(size of the segment)).
+ * else O(log(size of the segment)). In an area that was removed, what was live last stays so until it
+ * expires; speculo_wait() tells of the removal.
  *
  * @param area   Reader's handle of the same area.
  * @param chunk  A view.
- * @return 1 live; 0 expired, superseded, removed or dropped meanwhile; or: `-EBADMSG`, `-EAGAIN`, `-ESTALE` the area was removed,
- *         `-EINVAL`, `-ECHILD`; or as the system gave it.
+ * @return 1 live; 0 expired, superseded, removed or dropped meanwhile; or: `-EBADMSG`, `-EAGAIN`, `-ESTALE` the area was removed
+ *         before this handle came to its last segment, `-EINVAL`, `-ECHILD`; or as the system gave it.
  * @threads  One thread per handle.
  * @since    0.1
  */
