@@ -19,13 +19,15 @@ inline uint64_t eight_bytes(const char *from) {
     copy_bytes(&lane, from, sizeof lane);
     return lane;
 }
-// 1..7 of them, as parts that overlap: a copy of a few bytes costs more than they do.
+// 1..7 of them, as parts that overlap: a copy of a few bytes costs more than they do. Different bytes make different numbers, so the
+// bytes that both parts have must come to lie on each other, in either byte order.
 inline uint64_t few_bytes(const char *from, size_t size) {
     if (size >= 4) {
         uint32_t first, last;
         copy_bytes(&first, from, sizeof first);
         copy_bytes(&last, from + size - 4, sizeof last);
-        return first | uint64_t(last) << 8 * (size - 4);
+        size_t shift = 8 * (size - 4);
+        return is_little_endian ? first | uint64_t(last) << shift : uint64_t(first) << shift | last;
     }
     auto byte = [from](size_t i) { return uint64_t(static_cast<unsigned char>(from[i])) << 8 * i; };
     return byte(0) | byte(size / 2) | byte(size - 1);

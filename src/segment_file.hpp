@@ -70,8 +70,7 @@ public:
     uint32_t slot_frame(uint64_t slot) const { return slot_word(slot, offsetof(KeySlot, frame)); }
     uint32_t slot_hash(uint64_t slot) const { return slot_word(slot, offsetof(KeySlot, hash)); }
     uint32_t slot_version(uint64_t slot, uint32_t end) const {
-        constexpr bool is_little = __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__;
-        uint64_t low = slot_offset(slot) + offsetof(KeySlot, versions) + (is_little ? 0 : 4), high = low ^ 4;
+        uint64_t low = slot_offset(slot) + offsetof(KeySlot, versions) + (is_little_endian ? 0 : 4), high = low ^ 4;
         uint32_t newest = copier_.load_growing(fd_, low);
         return newest < end ? newest : copier_.load_growing(fd_, high);
     }

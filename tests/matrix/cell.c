@@ -186,6 +186,44 @@ static void check_waking(const char *name) {
     speculo_area_close(reader);
 }
 
+/* Keys that differ in one byte, wherever it is: numbers that are made of their bytes are compared. */
+static void check_keys_apart(const char *name) {
+    enum { longest = 17, letters = 8 };
+    speculo_area *writer = open_writer(name, SPECULO_OPEN_CREATE), *reader = NULL;
+    for (int round = 0; round < 4; ++round) { /* writes, then looks: searches, and what is remembered */
+        uint32_t number = 0;
+        for (size_t size = 1; size <= longest; ++size) {
+            for (size_t at = 0; at < size; ++at) {
+                for (char letter = 'a'; letter < 'a' + letters; ++letter) {
+                    char key[longest];
+                    memset(key, 'n', sizeof key);
+                    key[at] = letter;
+                    ++number;
+                    if (round == 0) {
+                        speculo_chunk_options options;
+                        void *data = NULL;
+                        memset(&options, 0, sizeof options);
+                        options.struct_size = sizeof options;
+                        options.key = key;
+                        options.key_size = size;
+                        options.tag = number;
+                        CHECK(speculo_chunk_alloc(writer, 0, &options, &data, NULL) == 0, number);
+                    } else {
+                        speculo_chunk chunk;
+                        CHECK(speculo_read_key(reader, key, size, &chunk) == 1, number);
+                        CHECK(chunk.tag == number, chunk.tag);
+                    }
+                }
+            }
+        }
+        CHECK(speculo_commit(writer) == 0, 0);
+        if (round == 0) { CHECK(speculo_area_open(name, SPECULO_OPEN_NO_CURSOR, NULL, &reader) == 0, 0); }
+    }
+    speculo_area_close(reader);
+    speculo_area_close(writer);
+    CHECK(speculo_area_remove(name) == 0, 0);
+}
+
 /* ---- the forms --------------------------------------------------------------------------------------------------------------- */
 
 static void write_on(speculo_area *writer) {
@@ -259,6 +297,7 @@ static void self(const char *name) {
     CHECK(waitpid(child, &status, 0) == child && status == 0, status);
     take(name);
     CHECK(speculo_area_remove(name) == 0, 0);
+    check_keys_apart(name);
 }
 
 int main(int count, char **arguments) {
