@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "clock.hpp"
 
+#include <cerrno>
+
 namespace speculo::core {
 
 int clock_prepare(Clock &clock) {
@@ -8,6 +10,14 @@ int clock_prepare(Clock &clock) {
     if (int error = os::operations.clock_boot_offset(&clock.offset); error < 0) { return error; }
     clock.tick = os::operations.clock_tick();
     clock.known = true;
+    return 0;
+}
+
+int clock_first_now(Clock &clock, uint64_t &ret_now) {
+    int error = clock_prepare(clock);
+    if (error == 0) { ret_now = clock_now(clock); }
+    if (error != -EOPNOTSUPP) { return error; }
+    ret_now = 0;
     return 0;
 }
 

@@ -20,6 +20,9 @@ struct Clock {
 // Makes the clock usable. -EOPNOTSUPP where the host's clock cannot be known.
 int clock_prepare(Clock &clock);
 
+// The time of a clock that need not be prepared: 0 where it cannot be known. What else fails is an error, as it may pass.
+int clock_first_now(Clock &clock, uint64_t &ret_now);
+
 // The coarse clock has moved: reads the fine one.
 uint64_t clock_read(Clock &clock, uint64_t coarse);
 

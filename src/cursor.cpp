@@ -230,7 +230,7 @@ deliver_near(Reader &reader, speculo_chunk *ret_chunk, const std::byte *at, uint
     frame.flags = frame_flags(id_flags) & known_flags;
     frame.id = frame_id(id_flags);
     bool is_known = (frame_flags(id_flags) & ~known_flags) == 0;
-    auto is_over = [&reader](uint64_t expires) { return is_expired(reader, expires); };
+    auto is_over = [&reader](uint64_t expires) { return is_expired(reader, expires) != 0; };
     if (!is_known || !read_common<has_fields>(cursor.segment->map, at, commit, frame, is_over) || frame.id <= cursor.passed ||
         load_successor(shared_at<FrameHeader>(at)->successor) != 0) {
         return next_by_the_long_way(reader, ret_chunk);

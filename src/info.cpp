@@ -26,19 +26,24 @@ int tell_area(const Area &area, speculo_area_info &info) {
     return 0;
 }
 
-// `now` is asked only if something expires.
+// `now`, which may fail, is asked only if something expires.
 template <class Source, class Now>
-void count(const Source &source, const Frame &frame, uint32_t end, Now now, speculo_area_info &info) {
-    if (!frame.is_chunk()) { return; }
+int count(const Source &source, const Frame &frame, uint32_t end, Now now, speculo_area_info &info) {
+    if (!frame.is_chunk()) { return 0; }
     uint32_t successor = source.successor_at(frame.place);
     if (successor != 0 && successor < end) {
         ++info.superseded_chunks;
-    } else if (frame.expires != 0 && has_passed(frame.expires, now())) {
+        return 0;
+    }
+    uint64_t time = 0;
+    if (int error = frame.expires != 0 ? now(time) : 0; error < 0) { return error; }
+    if (frame.expires != 0 && has_passed(frame.expires, time)) {
         ++info.expired_chunks;
     } else {
         ++info.live_chunks;
         info.live_bytes += frame.size;
     }
+    return 0;
 }
 
 template <class Source, class Now>
@@ -51,7 +56,9 @@ int tell_segment(const Source &source, uint32_t end, uint32_t flags, Now now, sp
     FrameWalk walk(source, first_place, end);
     Frame frame;
     int found;
-    while ((found = walk.next(frame)) == 1) { count(source, frame, end, now, info); }
+    while ((found = walk.next(frame)) == 1) {
+        if (int error = count(source, frame, end, now, info); error < 0) { return error; }
+    }
     return found;
 }
 
@@ -66,7 +73,7 @@ template <class Form> int tell_reader(Reader &reader, uint32_t flags, speculo_ar
     int error = segment_end<Form>(*segment, first_place, end);
     if (error == 0) {
         error = tell_segment(
-            Form::source(*segment), end, flags, [&] { return reader_now(reader); }, info);
+            Form::source(*segment), end, flags, [&](uint64_t &time) { return reader_now(reader, time); }, info);
     }
     info.generation = segment->generation;
     attachment_unpin(segment);
@@ -74,7 +81,7 @@ template <class Form> int tell_reader(Reader &reader, uint32_t flags, speculo_ar
 }
 
 int tell_writer(Writer &writer, uint32_t flags, speculo_area_info &info) {
-    auto now = [&] { return clock_prepare(writer.clock) == 0 ? clock_now(writer.clock) : 0; };
+    auto now = [&](uint64_t &time) { return clock_first_now(writer.clock, time); };
     int error = tell_segment(writer.current->map, writer.committed, flags, now, info);
     info.used = (writer.tail - first_place) * place_size;
     info.writer_alive = 1;

@@ -49,6 +49,12 @@ template <class Form> int find_newest(Reader &reader, const void *key, size_t si
     return source.error() < 0 ? 0 : found; // the copier tells
 }
 
+// 1, 0 if it has expired, or an error.
+int lasts(Reader &reader, uint64_t expires) {
+    int is_over = is_expired(reader, expires);
+    return is_over < 0 ? is_over : !is_over;
+}
+
 void show(const Reader &reader, const Frame &frame, speculo_chunk *ret_chunk) {
     fill_view(*ret_chunk, frame, *reader.key_segment, ViewKind::key, reader.number, reader.key_serial);
 }
@@ -56,7 +62,7 @@ void show(const Reader &reader, const Frame &frame, speculo_chunk *ret_chunk) {
 int copy_key_chunk(Reader &reader, const void *key, size_t size, speculo_chunk *ret_chunk) {
     Frame frame;
     if (int found = find_newest<Copied>(reader, key, size, frame); found <= 0) { return found; }
-    if (is_expired(reader, frame.expires)) { return 0; }
+    if (int lasting = lasts(reader, frame.expires); lasting <= 0) { return lasting; }
     if (int error = chunk_copy(reader.key_segment->file(), frame, reader.key_copy); error < 0) { return error; }
     show(reader, frame, ret_chunk);
     ret_chunk->opaque[3] = pack_copy(reader.key_copy);
@@ -83,7 +89,7 @@ RecentKeys *recent_keys_of(Reader &reader) {
 [[gnu::noinline]] int look_up(Reader &reader, const void *key, size_t size, speculo_chunk *ret_chunk) {
     Frame frame;
     if (int found = find_newest<Mapped>(reader, key, size, frame); found <= 0) { return found; }
-    if (is_expired(reader, frame.expires)) { return 0; }
+    if (int lasting = lasts(reader, frame.expires); lasting <= 0) { return lasting; }
     show(reader, frame, ret_chunk);
     RecentKeys *keys = size <= KeyLanes::longest ? recent_keys_of(reader) : nullptr;
     if (!keys) { return 1; }
@@ -104,7 +110,8 @@ int show_again(const Reader &reader, const RecentKey &recent, speculo_chunk *ret
 }
 
 [[gnu::noinline]] int show_until_expired(Reader &reader, const RecentKey &recent, speculo_chunk *ret_chunk) {
-    return is_expired(reader, recent.view.expires_ns) ? 0 : show_again(reader, recent, ret_chunk);
+    int lasting = lasts(reader, recent.view.expires_ns);
+    return lasting <= 0 ? lasting : show_again(reader, recent, ret_chunk);
 }
 
 // The chunk of that id, presumably at `place` (0: anywhere): 1, 0, or an error.
@@ -123,7 +130,7 @@ template <class Form> int is_live(Reader &reader, const speculo_chunk &chunk) {
     int error = segment_end<Form>(*segment, first_place, end);
     const auto &source = Form::source(*segment);
     int found = error < 0 ? error : find_chunk(source, end, chunk.id, place, frame);
-    if (found == 1) { found = frame.is_chunk() && is_current(source, frame, end) && !is_expired(reader, frame.expires); }
+    if (found == 1) { found = frame.is_chunk() && is_current(source, frame, end) ? lasts(reader, frame.expires) : 0; }
     attachment_unpin(segment);
     return found;
 }

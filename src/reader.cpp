@@ -49,9 +49,12 @@ int open_area(Reader &reader, uint32_t flags, const speculo_area_options &option
     if (error = control_boot(reader.area, boot); error < 0) { return error; }
     if (boot == Boot::unclean) { return -EBADMSG; } // nobody knows which pages reached the disk
     reader.was_rebooted = boot == Boot::clean;
-    if (flags & SPECULO_OPEN_NO_CURSOR) { return wait_note_newest(reader); }
-    error = cursor_start(reader, flags & SPECULO_OPEN_AT_END ? Position::end : Position::beginning);
-    if (error == 0) { prefault(reader, options.prefault); }
+    if (flags & SPECULO_OPEN_NO_CURSOR) {
+        error = wait_note_newest(reader);
+    } else {
+        error = cursor_start(reader, flags & SPECULO_OPEN_AT_END ? Position::end : Position::beginning);
+        if (error == 0) { prefault(reader, options.prefault); }
+    }
     return error == -ESTALE ? -ENOENT : error;
 }
 
@@ -138,13 +141,15 @@ bool is_stale_and_read(const Reader &reader) {
     return cursor.place < segment.map.readable && attachment_commit(segment, cursor.place) == 0;
 }
 
-uint64_t reader_first_now(Reader &reader) {
+int reader_first_now(Reader &reader, uint64_t &ret_now) {
     if (reader.was_rebooted) {
         Boot boot;
-        reader.was_rebooted = control_boot(reader.area, boot) < 0 || boot == Boot::clean;
-        if (reader.was_rebooted) { return UINT64_MAX; }
+        if (int error = control_boot(reader.area, boot); error < 0) { return error; }
+        reader.was_rebooted = boot == Boot::clean;
+        ret_now = UINT64_MAX;
+        if (reader.was_rebooted) { return 0; }
     }
-    return clock_prepare(reader.clock) == 0 ? clock_now(reader.clock) : 0;
+    return clock_first_now(reader.clock, ret_now);
 }
 
 } // namespace speculo::core

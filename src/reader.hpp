@@ -86,12 +86,21 @@ template <class Source> int newest_id(const Source &source, uint32_t end, uint64
 // Whether the area was removed, and the cursor has read all that is there.
 bool is_stale_and_read(const Reader &reader);
 
-// The time by which expiry is judged. 0, which hides nothing, if the clock of the host is not known.
-uint64_t reader_first_now(Reader &reader); // the same, while that is not settled yet
-inline uint64_t reader_now(Reader &reader) { return reader.clock.known ? clock_now(reader.clock) : reader_first_now(reader); }
+// The time by which expiry is judged: 0, which hides nothing, where the clock of the host cannot be known. Returns 0 or an error.
+int reader_first_now(Reader &reader, uint64_t &ret_now); // the same, while that is not settled yet
+inline int reader_now(Reader &reader, uint64_t &ret_now) {
+    if (!reader.clock.known) { return reader_first_now(reader, ret_now); }
+    ret_now = clock_now(reader.clock);
+    return 0;
+}
 
-// Whether a deadline (0: none) has passed.
-inline bool is_expired(Reader &reader, uint64_t expires) { return expires != 0 && has_passed(expires, reader_now(reader)); }
+// Whether a deadline (0: none) has passed: 1, 0, or an error.
+inline int is_expired(Reader &reader, uint64_t expires) {
+    if (expires == 0) { return 0; }
+    uint64_t now;
+    int error = reader_now(reader, now);
+    return error < 0 ? error : has_passed(expires, now);
+}
 
 // ---- cursor.cpp ----
 

@@ -110,9 +110,10 @@ int fix(Reader &reader, speculo_snapshot &snapshot) {
         if (!snapshot.copier) { return -ENOMEM; }
     }
     return in_form(reader.area.copier, [&](auto form) {
-        snapshot.now = reader_now(reader);
+        int error = reader_now(reader, snapshot.now);
+        if (error < 0) { return error; }
         if (is_stale(reader, snapshot.now)) { return -ESTALE; }
-        int error = borrow_current(reader, &snapshot.segment);
+        error = borrow_current(reader, &snapshot.segment);
         if (error < 0) { return error; }
         error = segment_end<decltype(form)>(*snapshot.segment, first_place, snapshot.end);
         if (error < 0) { attachment_unpin(snapshot.segment); }

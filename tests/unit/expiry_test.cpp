@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <functional>
 #include <random>
 
 #include "faults.hpp"
@@ -96,6 +98,74 @@ TEST_F(Expiry, needs_a_clock_to_begin_and_none_to_read) {
     EXPECT_EQ(speculo_now(), 0u);
     commit_chunk(writer, "x");
     EXPECT_EQ(read_all(other).size(), 1u);
+}
+
+// What is no answer hides nothing that lives, and shows nothing that is over.
+class ClockThatFails : public Expiry {
+protected:
+    ClockThatFails() {
+        put_key(writer, "over", "x", living(ttl));
+        commit(writer);
+        pass(2 * ttl);
+        live = put_key(writer, "live", "x", living(ttl));
+        commit(writer);
+    }
+    void expect_failures(const std::vector<std::function<int()>> &calls) {
+        faults.reset_counts();
+        faults.fail_from(Site::clock_boot_offset, 1, EMFILE);
+        for (size_t i = 0; i < calls.size(); ++i) { EXPECT_EQ(calls[i](), -EMFILE) << i; }
+        faults.heal();
+    }
+    int info(speculo_area *area) {
+        info_ = {};
+        info_.struct_size = sizeof info_;
+        return speculo_area_get_info(area, &info_);
+    }
+    int snapshot(speculo_area *area) {
+        speculo_snapshot *opened = nullptr;
+        int error = speculo_snapshot_open(area, &opened);
+        speculo_snapshot_close(opened);
+        return error;
+    }
+    int key(speculo_area *area, const char *text) { return speculo_read_key(area, text, 4, &view); }
+
+    uint64_t live;
+    speculo_chunk view{};
+
+private:
+    speculo_area_info info_;
+};
+
+TEST_F(ClockThatFails, P5_P9_is_an_error_of_each_call_and_nothing_is_lost) {
+    for (uint32_t flags : {0u, uint32_t(SPECULO_OPEN_UNTRUSTED)}) {
+        Handle fresh = open_reader(name, flags);
+        expect_failures({[&] { return speculo_read_next(fresh, &view); }, [&] { return speculo_wait(fresh, 0); },
+                         [&] { return key(fresh, "live"); }, [&] { return key(fresh, "over"); }, [&] { return snapshot(fresh); },
+                         [&] { return info(fresh); }});
+        EXPECT_EQ(ids_of(read_all(fresh)), Ids{live});
+        EXPECT_EQ(value_of(fresh, "live"), "x");
+        EXPECT_EQ(value_of(fresh, "over"), no_value);
+        EXPECT_EQ(info_of(fresh).expired_chunks, 1u);
+    }
+}
+
+TEST_F(ClockThatFails, P9_is_an_error_where_the_chunk_is_known_already) {
+    faults.clock.set_namespace(0, EOPNOTSUPP);
+    Handle fresh = open_reader(name);
+    for (int i = 0; i < 3; ++i) { EXPECT_EQ(key(fresh, "live"), 1); } // remembered
+    faults.clock.set_namespace(0);
+    expect_failures({[&] { return key(fresh, "live"); }, [&] { return speculo_chunk_is_live(fresh, &view); }});
+    EXPECT_EQ(key(fresh, "live"), 1);
+    EXPECT_EQ(speculo_chunk_is_live(fresh, &view), 1);
+    pass(2 * ttl);
+    EXPECT_EQ(key(fresh, "live"), 0);
+}
+
+TEST_F(ClockThatFails, P9_is_an_error_of_a_writer_that_counts) {
+    writer.close();
+    writer = open_writer(name);
+    expect_failures({[&] { return info(writer); }});
+    EXPECT_EQ(info_of(writer).expired_chunks, 1u);
 }
 
 TEST_F(Expiry, a_cursor_passes_what_has_expired) {

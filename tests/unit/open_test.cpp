@@ -400,8 +400,12 @@ TEST_F(Open, area_that_is_removed_while_it_is_opened_is_none) {
         if (area && has_looked) { EXPECT_EQ(speculo_area_remove(std::exchange(area, nullptr)), 0); }
         return real(size);
     };
-    EXPECT_EQ(try_open(name_, SPECULO_OPEN_READ), -ENOENT);
-    EXPECT_EQ(area, nullptr);
+    for (uint32_t flags : {uint32_t(SPECULO_OPEN_READ), uint32_t(SPECULO_OPEN_NO_CURSOR)}) {
+        if (!area) { make_area(name_, small).close(); }
+        area = name_.c_str();
+        EXPECT_EQ(try_open(name_, flags), -ENOENT) << flags;
+        EXPECT_EQ(area, nullptr);
+    }
 }
 
 TEST_F(Open, that_fails_in_prefault_undoes_what_it_made) {
@@ -491,6 +495,7 @@ TEST_F(Open, P8_the_role_is_the_lock_that_has_the_name) {
     Handle writer = open_writer(name_);
     os::operations.lock_whole = moved::real;
     EXPECT_TRUE(moved::lock.empty());
+    EXPECT_EQ(unlink(name_.path("@lock.moved").c_str()), 0);
     int fd = open(name_.path("@lock").c_str(), O_RDWR | O_CLOEXEC);
     EXPECT_EQ(os::operations.lock_whole(fd), -EAGAIN);
     close(fd);

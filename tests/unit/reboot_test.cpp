@@ -94,6 +94,26 @@ TEST_F(Reboot, what_had_a_deadline_counts_as_expired) {
     EXPECT_EQ(live_ids(name_), (Ids{1, 4}));
 }
 
+// Whether the deadlines are of this boot is asked again when the answer did not come.
+TEST_F(Reboot, P5_P9_boot_that_is_not_to_be_known_for_a_moment_hides_nothing) {
+    make();
+    shut_down_and_boot();
+    for (uint32_t flags : {0u, uint32_t(SPECULO_OPEN_UNTRUSTED)}) {
+        Handle reader = open_reader(name_, flags | SPECULO_OPEN_AT_END);
+        open();
+        uint64_t id = put_chunk(writer_, "c", living(hour));
+        commit(writer_);
+        writer_.close();
+        speculo_chunk view{};
+        faults_.reset_counts();
+        faults_.fail(Site::boot_id, 1, EMFILE);
+        EXPECT_EQ(speculo_read_next(reader, &view), -EMFILE);
+        ASSERT_EQ(speculo_read_next(reader, &view), 1);
+        EXPECT_EQ(view.id, id);
+        shut_down_and_boot();
+    }
+}
+
 TEST_F(Reboot, after_an_unclean_end_nobody_believes_the_area) {
     make();
     commit_chunk(writer_, "a"), commit_chunk(writer_, "b");
