@@ -96,8 +96,15 @@ ObjectName temporary_name(const Place &place, uint32_t nonce) {
 bool is_same_name(const ObjectName &object, const char *name) { return std::strcmp(object.text, name) == 0; }
 
 bool is_object_of(const Place &place, const char *name) {
+    constexpr size_t longest_kind = 8, nonce_digits = 8;
     size_t size = std::strlen(place.name);
-    return std::strncmp(name, place.name, size) == 0 && name[size] == '@';
+    if (std::strncmp(name, place.name, size) != 0 || name[size] != '@') { return false; }
+    const char *suffix = name + size + 1;
+    if (std::strcmp(suffix, "lock") == 0 || std::strcmp(suffix, "bell") == 0) { return true; }
+    size_t kind = std::strspn(suffix, "0123456789abcdefghijklmnopqrstuvwxyz"); // a slot, new, or what a later version may have
+    if (kind == 0 || kind > longest_kind || suffix[kind] != '.') { return false; }
+    const char *nonce = suffix + kind + 1;
+    return std::strspn(nonce, "0123456789abcdef") == nonce_digits && nonce[nonce_digits] == '\0';
 }
 
 } // namespace speculo::core

@@ -30,7 +30,7 @@ ObjectName temporary_name(const Place &place, uint32_t nonce);
 
 bool is_same_name(const ObjectName &object, const char *name);
 
-// Whether `name` is that of an object of the area, beside the control page.
+// Whether `name` is one that an object of the area can have, beside the control page; so that no other program's file is taken for one.
 bool is_object_of(const Place &place, const char *name);
 
 } // namespace speculo::core

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// The writer's role: how it is taken, given up, and how an area is made and removed. Everything here happens under the kernel's
-// lock on NAME@lock, which no other uid can open.
+// How a writer comes to its area, which may have to be made, and leaves it. Everything here happens under the role's lock.
 #include <cerrno>
 #include <utility>
 
@@ -9,63 +8,6 @@
 namespace speculo::core {
 
 namespace {
-
-constexpr int lock_tries = 64; // the file may be removed and made again while it is being locked
-
-// Makes the lock's file, and locks it before it has its name: what fails leaves none, which only its holder may take away.
-int make_lock(const Place &place, uint32_t owner, LockDescriptor &role_lock) {
-    Unnamed object;
-    if (int error = object_begin(place, object); error < 0) { return error; }
-    lock_descriptor_adopt(role_lock, object.fd);
-    int error = os::operations.user() != owner ? os::operations.set_owner(object.fd, owner, UINT32_MAX) : 0;
-    if (error == 0) { error = os::operations.lock_whole(object.fd); }
-    if (error == 0) { error = object_publish(place, object, lock_name(place).text); }
-    object.fd = -1; // it is the role's
-    object_abandon(place, object);
-    return error == -EEXIST || error == -ENOENT ? -EAGAIN : error; // somebody was first, or tidied up
-}
-
-// Whether the locked file is still the one that the name leads to.
-int check_lock(const Place &place, int fd, uint32_t owner) {
-    os::FileStatus locked, named;
-    if (int error = os::operations.status(fd, &locked); error < 0) { return error; }
-    if (!locked.regular || (locked.uid != owner && locked.uid != 0)) { return -EPERM; }
-    int error = os::operations.status_at(place.directory, lock_name(place).text, &named);
-    if (error < 0) { return error == -ENOENT ? -EAGAIN : error; }
-    return locked.links == 1 && locked.inode == named.inode && locked.device == named.device ? 0 : -EAGAIN;
-}
-
-// Takes the writer's role. `owner`: of the area, or of the one that is to be made.
-int take_role(const Place &place, uint32_t owner, LockDescriptor &role_lock) {
-    int error = -EAGAIN;
-    for (int i = 0; i < lock_tries && error == -EAGAIN; ++i) {
-        error = lock_descriptor_open(role_lock, place.directory, lock_name(place).text, os::Access::read_write);
-        bool is_made = error == -ENOENT;
-        if (is_made) {
-            error = make_lock(place, owner, role_lock);
-        } else if (error == 0) {
-            error = os::operations.lock_whole(role_lock.fd);
-            if (error == -EAGAIN) { error = -EBUSY; }
-        }
-        bool is_locked = error == 0;
-        if (is_locked) { error = check_lock(place, role_lock.fd, owner); }
-        bool is_named = is_made && is_locked && error != -EAGAIN;
-        if (error < 0 && is_named) { os::operations.unlink(place.directory, lock_name(place).text); }
-        if (error < 0) { lock_descriptor_close(role_lock); }
-    }
-    return error;
-}
-
-// Who owns the area of that name: -ENOENT if there is none, -EPERM if it is none of the caller's business.
-int find_owner(const Place &place, uint32_t &ret_owner) {
-    os::FileStatus status;
-    int error = os::operations.status_at(place.directory, place.name, &status);
-    if (error < 0) { return error; }
-    uint32_t self = os::operations.user();
-    if (self != 0 && status.uid != self) { return -EPERM; }
-    ret_owner = status.uid;
-    return 0;
-}
 
 // ---- choices ----
 
@@ -99,82 +41,6 @@ int change_mode(Writer &writer, uint32_t mode) {
     if (error == 0) { error = os::operations.set_mode(writer.ringer.bell.fd, mode | 0600); }
     writer.ringer.set(duty_public, is_public(writer.area));
     return error;
-}
-
-// ---- removal ----
-
-// Tells the readers, whatever else the page holds; or takes it back.
-void mark_as_removed(const Place &place, bool is_removed) {
-    int fd = os::operations.open(place.directory, place.name, os::Access::read_write);
-    if (fd < 0) { return; }
-    os::FileStatus status;
-    void *address = nullptr;
-    bool is_whole = os::operations.status(fd, &status) == 0 && status.regular && status.size >= page_size;
-    if (is_whole && os::operations.map(fd, page_size, os::Access::read_write, &address) == 0) {
-        auto &page = *static_cast<ControlPage *>(address);
-        if (peek(page.magic) == control_magic && peek(page.version) == format_version) {
-            uint32_t others = observe_mark(page.marks) & ~uint32_t(mark_removed);
-            publish_mark(page.marks, is_removed ? others | mark_removed : others);
-            if (is_removed) { ring_removed(place, page, status.uid); }
-        }
-        os::operations.unmap(address, page_size);
-    }
-    os::operations.close(fd);
-}
-
-struct Removal {
-    const Place *place;
-    bool found;
-    int error;
-};
-
-void unlink_object(void *user, const char *name) {
-    auto &removal = *static_cast<Removal *>(user);
-    if (!is_object_of(*removal.place, name) || is_same_name(lock_name(*removal.place), name)) { return; }
-    int error = os::operations.unlink(removal.place->directory, name);
-    if (error == 0 || error == -ENOENT) {
-        removal.found = true; // look again
-    } else {
-        removal.error = error;
-    }
-}
-
-int unlink_objects(const Place &place) {
-    Removal removal{&place, true, 0};
-    for (int i = 0; i < 4 && removal.found; ++i) {
-        removal.found = false;
-        removal.error = 0; // what was refused is met again
-        if (int error = os::operations.list(place.directory, unlink_object, &removal); error < 0) { return error; }
-    }
-    return removal.error;
-}
-
-// -ENOENT if the name leads to nothing, not even to what a dead creator left.
-int find_leftovers(const Place &place) {
-    struct Search {
-        const Place *place;
-        bool found;
-    } search{&place, false};
-    auto look = [](void *user, const char *name) {
-        auto &looked = *static_cast<Search *>(user);
-        if (is_object_of(*looked.place, name)) { looked.found = true; }
-    };
-    int error = os::operations.list(place.directory, look, &search);
-    return error == 0 && !search.found ? -ENOENT : error;
-}
-
-// Under the role's lock, which goes last: nobody else can make the area meanwhile. As long as it is there, removing can be tried
-// again.
-int unlink_area(const Place &place) {
-    mark_as_removed(place, true);
-    int error = os::operations.unlink(place.directory, place.name);
-    if (error < 0 && error != -ENOENT) {
-        mark_as_removed(place, false);
-        return error;
-    }
-    error = unlink_objects(place);
-    if (error == 0) { error = os::operations.unlink(place.directory, lock_name(place).text); }
-    return error == -ENOENT ? 0 : error;
 }
 
 // ---- opening ----
@@ -334,7 +200,7 @@ void undo_creation(Writer &writer) {
     writer.current = nullptr;
     free_segments(writer);
     control_close(writer.area);
-    if (unlink_area(place) < 0) { os::operations.unlink(place.directory, lock_name(place).text); }
+    if (unlink_area(place) < 0) { unlink_lock(place); }
 }
 
 int open_area(Writer &writer, uint32_t flags, const speculo_area_options &options) {
@@ -345,8 +211,14 @@ int open_area(Writer &writer, uint32_t flags, const speculo_area_options &option
     if (error == 0) { error = take_role(place, owner, writer.role_lock); }
     if (error == -EBUSY && (flags & SPECULO_OPEN_EXCLUSIVE)) { return exclusive_or_busy(writer.area); }
     if (error < 0) { return error; }
+    bool has_made_lock = error == 1;
     error = begin_writing(writer, flags, options);
-    if (error < 0 && is_to_be_undone(writer)) { undo_creation(writer); }
+    if (error == 0) { return 0; }
+    if (is_to_be_undone(writer)) {
+        undo_creation(writer);
+    } else if (has_made_lock) { // beside what may be no area
+        unlink_lock(place);
+    }
     return error;
 }
 
@@ -402,25 +274,6 @@ void writer_close(Writer *writer) {
     if (Pending *pending = std::exchange(writer->pending, nullptr)) { os::operations.release(pending); }
     lock_descriptor_close(writer->role_lock);
     handle_end(writer);
-}
-
-int area_remove(const char *name) {
-    Place place;
-    if (int error = place_open(name, place); error < 0) { return error; }
-    uint32_t owner = os::operations.user();
-    int error = find_owner(place, owner);
-    bool was_area = error != -ENOENT;
-    if (!was_area) { error = find_leftovers(place); }
-    LockDescriptor role_lock;
-    if (error == 0) { error = take_role(place, owner, role_lock); }
-    if (error == 0) {
-        error = unlink_area(place);
-        // Others' leftovers stay, but the lock that was needed to try does not.
-        if (error < 0 && !was_area) { os::operations.unlink(place.directory, lock_name(place).text); }
-    }
-    lock_descriptor_close(role_lock);
-    place_close(place);
-    return error;
 }
 
 } // namespace speculo::core

@@ -71,11 +71,27 @@ struct Writer : speculo_area {
     bool is_refused;            // lossless: the last compaction met cursors that had not caught up
 };
 
-// ---- open.cpp: the writer's role ----
+// ---- role.cpp: who may write ----
+
+// Takes the writer's role: 0, 1 if its lock had to be made, or an error. `owner`: of the area, or of the one that is to be made.
+int take_role(const Place &place, uint32_t owner, LockDescriptor &role_lock);
+int unlink_lock(const Place &place); // by who has the role
+
+// Who owns the area of that name: -ENOENT if there is none, -EPERM if it is none of the caller's business.
+int find_owner(const Place &place, uint32_t &ret_owner);
+
+// ---- open.cpp: how the role is used, and given up ----
 
 int writer_open(const char *name, uint32_t flags, const speculo_area_options &options, Writer **ret_writer);
 void writer_close(Writer *writer);
+
+// ---- remove.cpp ----
+
 int area_remove(const char *name);
+
+// Under the role's lock, which goes last: nobody else can make the area meanwhile. As long as it is there, removing can be tried
+// again.
+int unlink_area(const Place &place);
 
 // ---- takeover.cpp ----
 

@@ -216,10 +216,12 @@ SPECULO_API speculo_area *speculo_area_close(speculo_area *area) SPECULO_NOTHROW
 /**
  * Removes an area of any format version: its name and its memory, once the last reader has let go of it.
  *
- * Readers keep what they have and get `-ESTALE` once they have read it all. For the owner and root.
+ * Readers keep what they have and get `-ESTALE` once they have read it all. For the owner and root. A damaged area is removed like any
+ * other; what is no area stays.
  *
  * @param name  Name of the area, as for speculo_area_open().
- * @return 0, or: `-ENOENT`; `-EBUSY` a writer lives; `-EPERM` not the owner; `-EINVAL`; or as the system gave it.
+ * @return 0, or: `-ENOENT`; `-EBUSY` a writer lives; `-EPERM` not the owner; `-EBADMSG` what has the name is no area; `-EINVAL`; or as
+ *         the system gave it.
  * @threads  Any thread.
  * @since    0.1
  */

@@ -23,7 +23,7 @@ MUTANTS = [
            'reader.key_segment->generation == current_generation(observe_current(reader.area.control->current)) &&\n', '', 'recent'),
     Mutant('found-again-in-the-segment-before', 'src/lookup.cpp', 'return recent.entry == reader.key_entry &&', 'return', 'recent'),
     Mutant('remembered-version-does-not-expire', 'src/lookup.cpp',
-           'return is_expired(reader, recent.view.expires_ns) ? 0 :', 'return', 'recent'),
+           'return lasting <= 0 ? lasting : show_again', 'return lasting < 0 ? lasting : show_again', 'recent'),
     Mutant('remembered-view-has-the-serial-of-the-one-before', 'src/lookup.cpp',
            'ret_chunk->opaque[1] = pack_serial(ViewKind::key, reader.key_serial);', '', 'recent'),
     Mutant('who-looks-once-takes-memory', 'src/lookup.cpp', 'if (!reader.recent_keys && !is_first) {', 'if (!reader.recent_keys) {', 'recent'),
@@ -31,6 +31,25 @@ MUTANTS = [
     Mutant('sizes-of-short-keys-are-not-compared', 'src/recent.hpp', 'size == other_size && ', '', 'recent'),
     Mutant('middle-of-a-short-key-is-not-compared', 'src/keytable.hpp', 'byte(0) | byte(size / 2)', 'byte(0)', 'recent'),
     Mutant('third-lane-of-keys-is-not-compared', 'src/recent.hpp', ' | (a.lane[2] ^ b.lane[2])', '', 'recent'),
+
+    # ---- a system that has no answer ----
+    Mutant('clock-that-fails-is-taken-for-none', 'src/clock.cpp', 'if (error != -EOPNOTSUPP) { return error; }', '', 'expiry'),
+    Mutant('boot-that-is-not-told-is-another', 'src/reader.cpp',
+           '        if (int error = control_boot(reader.area, boot); error < 0) { return error; }\n        reader.was',
+           '        if (control_boot(reader.area, boot) < 0) { boot = Boot::clean; }\n        reader.was', 'reboot'),
+    Mutant('area-that-goes-while-it-is-opened-is-stale', 'src/reader.cpp', 'return error == -ESTALE ? -ENOENT : error;', 'return error;', 'open'),
+
+    # ---- what is no area ----
+    Mutant('whatever-has-an-at-sign-is-an-object', 'src/name.cpp',
+           "if (kind == 0 || kind > longest_kind || suffix[kind] != '.') { return false; }", 'if (kind < 99) { return true; }', 'name takeover'),
+    Mutant('nonce-may-go-on', 'src/name.cpp', " && nonce[nonce_digits] == '\\0'", '', 'name'),
+    Mutant('any-file-is-removed', 'src/remove.cpp',
+           'return magic == control_magic || magic == __builtin_bswap64(control_magic) ? 0 : -EBADMSG;', 'return 0;', 'planted'),
+    Mutant('other-byte-order-is-no-area', 'src/remove.cpp', 'magic == control_magic || magic == __builtin_bswap64(control_magic)',
+           'magic == control_magic', 'planted'),
+    Mutant('what-is-no-file-is-removed', 'src/remove.cpp', 'if (!status.regular) { return -EBADMSG; }', '', 'planted'),
+    Mutant('damaged-area-is-none', 'src/remove.cpp', 'lock_name(place).text, &status) == 0) { return 0; }', 'lock_name(place).text, &status) == 1) { return 0; }', 'planted'),
+    Mutant('lock-stays-beside-what-is-no-area', 'src/open.cpp', 'else if (has_made_lock) {', 'else if (false) {', 'planted'),
 
     # ---- frames that have a deadline and nothing else ----
     Mutant('deadline-of-a-plain-frame-is-not-read', 'src/frame.hpp',
@@ -287,8 +306,8 @@ MUTANTS = [
            'exhaustion'),
     Mutant('segments-are-never-used-again', 'src/segment.cpp',
            'if (!os::has_range_locks) { return -EAGAIN; }', 'if (segment.generation) { return -EAGAIN; }', 'steady'),
-    Mutant('removal-leaves-the-lock', 'src/open.cpp',
-           'if (error == 0) { error = os::operations.unlink(place.directory, lock_name(place).text); }\n', '', 'open planted'),
+    Mutant('removal-leaves-the-lock', 'src/remove.cpp',
+           'if (error == 0) { error = unlink_lock(place); }\n', '', 'open planted'),
     Mutant('child-uses-its-parents-handle', 'src/fork.cpp', 'mark->value = 0;', '', 'fork'),
 
     # ---- an order that only a death in between shows ----
@@ -444,7 +463,7 @@ MUTANTS = [
     Mutant('near-frame-may-go-back', 'src/cursor.cpp', ' || frame.id <= cursor.passed ||', ' ||', 'cursor chain'),
     Mutant('near-frame-may-have-a-successor', 'src/cursor.cpp',
            ' ||\n        load_successor(shared_at<FrameHeader>(at)->successor) != 0) {', ') {', 'cursor'),
-    Mutant('near-frame-does-not-expire', 'src/cursor.cpp', 'return is_expired(reader, expires); };', 'return false; };', 'expiry'),
+    Mutant('near-frame-does-not-expire', 'src/cursor.cpp', 'return is_expired(reader, expires) != 0; };', 'return false; };', 'expiry'),
     Mutant('near-frame-of-any-flags', 'src/cursor.cpp', 'if (!is_known || ', 'if (', 'cursor'),
     Mutant('near-view-has-the-serial-of-the-one-before', 'src/cursor.cpp',
            '++reader.next_serial;\n    cursor.has_view = true;\n    deliver', 'cursor.has_view = true;\n    deliver', 'cursor hold'),

@@ -171,8 +171,16 @@ TEST(ObjectNames, no_two_are_the_same) {
 
 TEST(ObjectNames, belong_to_one_area) {
     Place place = place_named("weather");
-    for (const char *name : {"weather@", "weather@lock", "weather@0.00000001", "weather@anything"}) {
+    for (const char *name : {"weather@lock", "weather@bell", "weather@0.00000001", "weather@15.89abcdef", "weather@new.0123abcd",
+                             "weather@later.01234567"}) {
         EXPECT_TRUE(core::is_object_of(place, name)) << name;
+    }
+    // What other programs may call their files.
+    for (const char *name :
+         {"weather@", "weather@home", "weather@lock2", "weather@bel", "weather@1", "weather@1.", "weather@.01234567",
+          "weather@1.0123456", "weather@1.012345678", "weather@1.0123456g", "weather@1.ABCDEF01", "weather@a-b.01234567",
+          "weather@ninechars.01234567", "weather@2024.01.02", "weather@1.01234567~"}) {
+        EXPECT_FALSE(core::is_object_of(place, name)) << name;
     }
     for (const char *name : {"weather", "weather2@lock", "weathe@lock", "weather.@lock", "w", "", "@lock", "Weather@lock"}) {
         EXPECT_FALSE(core::is_object_of(place, name)) << name;

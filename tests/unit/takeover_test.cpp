@@ -322,13 +322,14 @@ TEST_F(Takeover, leftovers_are_unlinked_and_nothing_else) {
         EXPECT_GE(fd, 0) << suffix;
         close(fd);
     };
-    for (const char *leftover : {"@new.0123abcd", "@0.00000001", "@2.deadbeef", "@15.ffffffff", "@junk"}) { make(leftover); }
-    for (const char *other : {".other", "2", "2@lock"}) { make(other); }
+    for (const char *leftover : {"@new.0123abcd", "@0.00000001", "@2.deadbeef", "@15.ffffffff"}) { make(leftover); }
+    const char *others[] = {".other", "2", "2@lock", "@home", "@1.txt", "@lock.old"};
+    for (const char *other : others) { make(other); }
     take_over();
+    for (const char *other : others) { EXPECT_EQ(unlink(name_.path(other).c_str()), 0) << other; }
     std::vector<std::string> now = name_.files();
     std::sort(now.begin(), now.end());
     EXPECT_EQ(now, files);
-    for (const char *other : {".other", "2", "2@lock"}) { EXPECT_EQ(unlink(name_.path(other).c_str()), 0) << other; }
     EXPECT_EQ(live_ids(name_), (Ids{1}));
 }
 
@@ -339,19 +340,19 @@ TEST_F(Takeover, leftovers_of_the_writer_s_own_uid_are_unlinked_too) {
     area.place = inside(writer_).area.place;
     area.control = &control();
     area.owner = geteuid() + 1;
-    close(open(name_.path("@junk").c_str(), O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0600));
+    close(open(name_.path("@1.00000001").c_str(), O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0600));
     faults.set_user(geteuid() + 2);
     core::unlink_leftovers(area);
-    EXPECT_EQ(access(name_.path("@junk").c_str(), F_OK), 0) << "somebody else's";
+    EXPECT_EQ(access(name_.path("@1.00000001").c_str(), F_OK), 0) << "somebody else's";
     faults.set_user(geteuid());
     core::unlink_leftovers(area);
-    EXPECT_EQ(access(name_.path("@junk").c_str(), F_OK), -1);
+    EXPECT_EQ(access(name_.path("@1.00000001").c_str(), F_OK), -1);
 }
 
 TEST_F(Takeover, leftovers_that_come_as_fast_as_they_go_do_not_hold_it) {
     Faults faults; // puts the table back
     static std::string path;
-    path = name_.path("@junk");
+    path = name_.path("@1.00000001");
     static decltype(os::operations.list) real;
     real = os::operations.list;
     os::operations.list = [](int directory, os::ListFn each, void *user) {
