@@ -22,7 +22,6 @@ inline constexpr uint64_t control_magic = 0x314c4f5243504553; // "SEPCROL1" in m
 inline constexpr uint64_t segment_magic = 0x314745534c505345; // "ESPLSEG1"
 inline constexpr uint32_t format_version = 2;
 inline constexpr uint32_t byte_order_tag = 0x01020304;
-inline constexpr bool is_little_endian = __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__;
 
 inline constexpr uint64_t page_size = 4096; // of the format, not of the machine
 inline constexpr uint64_t place_size = 16;

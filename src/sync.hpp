@@ -172,6 +172,9 @@ inline void spin_pause() {
 
 inline void copy_bytes(void *to, const void *from, size_t size) { std::memcpy(to, from, size); }
 
+// Where numbers are made of bytes.
+inline constexpr bool is_little_endian = __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__;
+
 // ---- within one process ----------------------------------------------------------------------------------------------------
 
 // Counts the users of something that several threads may let go of. What happens at 0 is done under a mutex.
