@@ -14,7 +14,7 @@ from header import report
 # (bcmp is what clang makes of a memcmp of which only 0 matters.)
 ALLOWED = re.compile(
     r'_ZNK?7speculo.*|_ZTV.*|speculo_\w+|_GLOBAL_OFFSET_TABLE_|__stack_chk_fail(_local)?|__stack_chk_guard'
-    r'|(__)?(mem(cpy|move|set|cmp|chr)|bcmp|str(n?len|n?cmp|r?chr))(_chk)?|pthread_mutex_(lock|unlock)|__tls_get_addr')
+    r'|(__)?(mem(cpy|move|set|cmp|chr)|bcmp|str(n?len|n?cmp|r?chr|c?spn))(_chk)?|pthread_mutex_(lock|unlock)|__tls_get_addr')
 
 
 def main():

@@ -231,7 +231,9 @@ const std::vector<Path> paths = {
      [](Area &area) {
          speculo_chunk chunk;
          prepare_keys(area);
-         check(speculo_read_key(area.reader, "key7", 4, &chunk) == 1, "read_key"); // this one enters the segment
+         for (int i = 0; i < 2; ++i) { // the first one enters the segment, the second one remembers
+             check(speculo_read_key(area.reader, "key7", 4, &chunk) == 1, "read_key");
+         }
      }},
     {"read_key_again", path_read_key_again,
      [](Area &area) {

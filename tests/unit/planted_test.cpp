@@ -331,6 +331,24 @@ TEST_F(Planted, remove_works_on_any_version_and_whatever_else_there_is) {
     }
 }
 
+TEST_F(Planted, P9_what_cannot_be_looked_at_is_not_removed) {
+    const std::pair<Site, int> failures[] = {{Site::open, EMFILE}, {Site::read_at, EIO}};
+    for (auto [site, error] : failures) {
+        plant_file(sound_page());
+        faults.reset_counts();
+        faults.fail(site, 1, error);
+        EXPECT_EQ(speculo_area_remove(name.c_str()), -error);
+        faults.heal();
+        EXPECT_EQ(name.files().size(), 1u);
+        EXPECT_EQ(speculo_area_remove(name.c_str()), 0);
+    }
+    plant_file(sound_page());
+    faults.reset_counts();
+    faults.fail(Site::status_at, 2, ENOENT); // it goes between two looks
+    EXPECT_EQ(speculo_area_remove(name.c_str()), -ENOENT);
+    faults.heal();
+}
+
 TEST_F(Planted, remove_marks_no_page_of_another_version) {
     make_area(name).close();
     page([](auto &page) { put(page.version, 3u); });
