@@ -59,6 +59,24 @@ TEST_F(Expiry, is_over_at_the_deadline_itself) {
     EXPECT_EQ(speculo_chunk_is_live(reader, &view), 0);
 }
 
+// Chunks with a deadline, and with a tag besides, are laid by short ways, which end with the room and with the segment.
+TEST_F(Expiry, fills_segment_after_segment) {
+    for (uint32_t number = 1; number <= 3000; ++number) {
+        ChunkOptions options = living(ttl);
+        options.tag = number % 3 == 0 ? number : 0;
+        std::string text(number % 50, char('a' + number % 26));
+        EXPECT_EQ(commit_chunk(writer, text, options), number);
+        speculo_chunk view{};
+        ASSERT_EQ(speculo_read_next(reader, &view), 1);
+        EXPECT_EQ(seen(view).payload, text);
+        EXPECT_EQ(view.tag, options.tag);
+        EXPECT_NE(view.expires_ns, 0u);
+        if (number % 10 == 0) { pass(ttl); }
+    }
+    EXPECT_EQ(speculo_area_check(name.c_str(), nullptr, nullptr), 0);
+    EXPECT_GE(info_of(writer).generation, 4u);
+}
+
 TEST_F(Expiry, counts_from_alloc_not_from_commit) {
     put_chunk(writer, "x", living(ttl));
     pass(ttl / 2);
