@@ -39,12 +39,17 @@ static int has_key(uint32_t number) { return number % 3 == 0; }
 static int is_transient(uint32_t number) { return !has_key(number) && number % 5 == 1; }
 static int is_obsoleted(uint32_t number) { return !has_key(number) && number % 8 == 4; }
 
-static uint64_t put(speculo_area *writer, uint32_t number) {
+static speculo_chunk_options options_with(uint32_t tag) {
     speculo_chunk_options options;
-    char key[2] = {'k', (char)('a' + number % keys)};
     memset(&options, 0, sizeof options);
     options.struct_size = sizeof options;
-    options.tag = number;
+    options.tag = tag;
+    return options;
+}
+
+static uint64_t put(speculo_area *writer, uint32_t number) {
+    speculo_chunk_options options = options_with(number);
+    char key[2] = {'k', (char)('a' + number % keys)};
     if (has_key(number)) {
         options.key = key;
         options.key_size = sizeof key;
@@ -149,11 +154,8 @@ static void check_content(const char *name) {
 }
 
 static void beat(speculo_area *writer) {
-    speculo_chunk_options options;
+    speculo_chunk_options options = options_with(beat_tag);
     void *data = NULL;
-    memset(&options, 0, sizeof options);
-    options.struct_size = sizeof options;
-    options.tag = beat_tag;
     options.flags = SPECULO_CHUNK_TRANSIENT;
     CHECK(speculo_chunk_alloc(writer, 1, &options, &data, NULL) == 0, 0);
     CHECK(speculo_commit(writer) == 0, 0);
@@ -200,13 +202,10 @@ static void check_keys_apart(const char *name) {
                     key[at] = letter;
                     ++number;
                     if (round == 0) {
-                        speculo_chunk_options options;
+                        speculo_chunk_options options = options_with(number);
                         void *data = NULL;
-                        memset(&options, 0, sizeof options);
-                        options.struct_size = sizeof options;
                         options.key = key;
                         options.key_size = size;
-                        options.tag = number;
                         CHECK(speculo_chunk_alloc(writer, 0, &options, &data, NULL) == 0, number);
                     } else {
                         speculo_chunk chunk;
