@@ -70,6 +70,17 @@ int replace(Writer &writer, WriterSegment *old, const Choice &choice, WriterSegm
     return 0;
 }
 
+// Tries once more with cursors shut out: one that was in the way may just have left, and a fresh object costs thousands of times as much as
+// another try. -EAGAIN: a cursor is inside, or else (`ret_has_view`) somebody looks at a chunk.
+int retake_without_cursors(WriterSegment &segment, bool &ret_has_view) {
+    ret_has_view = false;
+    if (int error = segment_shut_out_cursors(segment); error < 0) { return error; }
+    int error = segment_retake(segment);
+    ret_has_view = error == -EAGAIN;
+    if (error < 0) { segment_let_in_cursors(segment); }
+    return error;
+}
+
 // The oldest retired segment, used again if nobody looks at it; -EAGAIN in a lossless area while a cursor has yet to leave it.
 int take_retired(Writer &writer, const Choice &choice, WriterSegment **ret_segment) {
     WriterSegment *oldest = oldest_retired(writer);
@@ -80,7 +91,9 @@ int take_retired(Writer &writer, const Choice &choice, WriterSegment **ret_segme
     if (!has_size || oldest->has_pending) { return replace(writer, oldest, choice, ret_segment); }
     if (int error = segment_extend(*oldest, choice.places); error < 0) { return error; }
     int error = segment_retake(*oldest);
-    if (error == -EAGAIN) { return replace(writer, oldest, choice, ret_segment); }
+    bool has_view = error == -EAGAIN;
+    if (has_view && is_lossless(writer.area)) { error = retake_without_cursors(*oldest, has_view); }
+    if (has_view) { return replace(writer, oldest, choice, ret_segment); }
     if (error == 0) { *ret_segment = oldest; }
     return error;
 }

@@ -136,6 +136,8 @@ MUTANTS = [
     Mutant('lossless-does-not-wait-for-cursors', 'src/compact_choice.cpp',
            'if (int error = segment_shut_out_cursors(*old); error < 0) { return error; }', 'segment_shut_out_cursors(*old);',
            'lossless compact_choice chain wait'),
+    Mutant('cursor-that-leaves-costs-an-object', 'src/compact_choice.cpp',
+           'if (has_view && is_lossless(writer.area)) { error = retake_without_cursors(*oldest, has_view); }', '', 'compact_choice'),
     Mutant('segment-never-halves', 'src/compact_choice.cpp',
            'if (is_quiet && writer.quiet_generations + 1 >= quiet_before_halving)', 'if (false)', 'compact'),
 

@@ -7,6 +7,7 @@
 #include <algorithm>
 
 #include "faults.hpp"
+#include "probe.hpp"
 #include "writing.hpp"
 
 namespace {
@@ -370,6 +371,36 @@ TEST_F(CompactLossless, closing_reader_lets_the_writer_go_on) {
     next_segment();
     EXPECT_EQ(generation(), 3u);
     EXPECT_EQ(inside(writer_).current->incarnation, 1u); // used again
+}
+
+namespace leaving {
+
+speculo_area *reader; // null: it has left
+int (*real)(int, os::Lock, uint64_t, uint64_t);
+
+// A cursor leaves as soon as it has been in the writer's way.
+int lock(int fd, os::Lock how, uint64_t first, uint64_t count) {
+    int error = real(fd, how, first, count);
+    if (error == -EAGAIN) { reader = speculo_area_close(reader); }
+    return error;
+}
+
+} // namespace leaving
+
+// Another object would cost thousands of fresh pages; and a writer that tries again and again is likely to meet that moment.
+TEST_F(CompactLossless, a_cursor_that_leaves_during_the_try_costs_no_object) {
+    if (!make(2)) { return; }
+    speculo_area *reader = nullptr;
+    ASSERT_EQ(speculo_area_open(name_.c_str(), SPECULO_OPEN_READ, nullptr, &reader), 0);
+    next_segment();
+    leaving::reader = reader;
+    leaving::real = std::exchange(os::operations.lock, leaving::lock);
+    int error = speculo_area_compact(writer_);
+    os::operations.lock = leaving::real;
+    EXPECT_EQ(leaving::reader, nullptr);
+    EXPECT_EQ(error, 0);
+    EXPECT_EQ(inside(writer_).current->incarnation, 1u); // used again
+    EXPECT_EQ(SegmentProbe(inside(writer_).area, 0).locks(), "free");
 }
 
 TEST_F(CompactLossless, seek_leaves_the_segment) {
