@@ -3,6 +3,7 @@
 #include <cerrno>
 #include <utility>
 
+#include "ahead.hpp"
 #include "index.hpp"
 #include "reader.hpp"
 
@@ -206,6 +207,7 @@ template <class Form> int next(Reader &reader, speculo_chunk *ret_chunk) {
     if (found == 1) {
         if (int error = provide(reader, frame, Form{}); error < 0) { return error; }
         deliver(reader, frame, ret_chunk);
+        prefetch_pages(frame.payload, frame.size, prefetch_to_read);
         if (cursor.has_jumped) { ret_chunk->flags |= SPECULO_CHUNK_JUMPED; }
         cursor.has_jumped = false;
         if constexpr (Form::copies) { ret_chunk->opaque[3] = pack_copy(reader.next_copy); }
@@ -221,29 +223,30 @@ template <class Form> int next(Reader &reader, speculo_chunk *ret_chunk) {
 // ---- the short way: the next chunk lies in the segment of the last one, and there is nothing else to be minded ----
 
 // The frame at `at`, as far as it is loaded.
-template <bool has_fields> [[gnu::always_inline]] inline int
-deliver_near(Reader &reader, speculo_chunk *ret_chunk, const std::byte *at, uint32_t commit, uint64_t id_flags) {
+template <bool is_odd> [[gnu::always_inline]] inline int deliver_near(Reader &reader, speculo_chunk *ret_chunk,
+                                                                      const std::byte *at, uint32_t commit, uint64_t id_flags) {
     Cursor &cursor = reader.cursor;
-    constexpr uint32_t known_flags = has_fields ? common_flags : frame_transient;
+    constexpr uint32_t known_flags = is_odd ? common_flags : frame_transient;
     Frame frame{};
     frame.place = cursor.place;
     frame.flags = frame_flags(id_flags) & known_flags;
     frame.id = frame_id(id_flags);
     bool is_known = (frame_flags(id_flags) & ~known_flags) == 0;
     auto is_over = [&reader](uint64_t expires) { return is_expired(reader, expires) != 0; };
-    if (!is_known || !read_common<has_fields>(cursor.segment->map, at, commit, frame, is_over) || frame.id <= cursor.passed ||
+    if (!is_known || !read_common<is_odd>(cursor.segment->map, at, commit, frame, is_over) || frame.id <= cursor.passed ||
         load_successor(shared_at<FrameHeader>(at)->successor) != 0) {
         return next_by_the_long_way(reader, ret_chunk);
     }
     ++reader.next_serial;
     cursor.has_view = true;
     deliver(reader, frame, ret_chunk);
+    if constexpr (is_odd) { prefetch_pages(frame.payload, frame.size, prefetch_to_read); }
     return 1;
 }
 
-// Apart, so that chunks without fields do without its registers.
-[[gnu::noinline]] int deliver_near_with_fields(Reader &reader, speculo_chunk *ret_chunk, const std::byte *at, uint32_t commit,
-                                               uint64_t id_flags) {
+// Apart, so that small chunks without fields do without its registers.
+[[gnu::noinline]] int deliver_near_odd(Reader &reader, speculo_chunk *ret_chunk, const std::byte *at, uint32_t commit,
+                                       uint64_t id_flags) {
     return deliver_near<true>(reader, ret_chunk, at, commit, id_flags);
 }
 
@@ -258,9 +261,10 @@ inline int next_near(Reader &reader, speculo_chunk *ret_chunk) {
         return 0;
     }
     uint64_t id_flags = peek(header.id_flags);
-    bool has_fields = (frame_flags(id_flags) & ~uint32_t(frame_transient)) != 0;
-    return has_fields ? deliver_near_with_fields(reader, ret_chunk, at, commit, id_flags)
-                      : deliver_near<false>(reader, ret_chunk, at, commit, id_flags);
+    constexpr uint32_t page_size_log2 = 12;
+    bool is_odd = ((frame_flags(id_flags) & ~uint32_t(frame_transient)) | commit >> page_size_log2) != 0;
+    return is_odd ? deliver_near_odd(reader, ret_chunk, at, commit, id_flags)
+                  : deliver_near<false>(reader, ret_chunk, at, commit, id_flags);
 }
 
 template <class Form> int start(Reader &reader, Position position) {

@@ -3,6 +3,8 @@
 
 #include <cerrno>
 
+#include "ahead.hpp"
+
 namespace speculo::core {
 
 namespace {
@@ -19,6 +21,7 @@ inline std::byte *append_plain(Writer &writer, uint64_t size, uint64_t end, uint
     writer.next_id = id + 1;
     if (ret_id) { *ret_id = id; }
     std::byte *bytes = writer.current->map.bytes(place);
+    prefetch_lines_to_come(bytes, size);
     auto &header = *shared_at<FrameHeader>(bytes);
     put(header.successor, commit_word(size));
     put(header.id_flags, id | flags);

@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <utility>
 
+#include "ahead.hpp"
 #include "plain.hpp"
 
 namespace speculo::core {
@@ -246,7 +247,9 @@ int writer_alloc(Writer &writer, uint64_t size, const speculo_chunk_options &opt
     if (int error = make_room(writer, request); error < 0) { return error; }
 
     Pending &pending = append(writer, request);
-    *ret_data = pending.bytes + request.payload_offset;
+    std::byte *payload = pending.bytes + request.payload_offset;
+    prefetch_pages(payload, size, prefetch_to_write);
+    *ret_data = payload;
     if (ret_id) { *ret_id = pending.id; }
     ++writer.next_id;
     return 0;
