@@ -230,8 +230,9 @@ int speculo_read_next(speculo_area *area, speculo_chunk *ret_chunk) noexcept {
 
 int speculo_read_key(speculo_area *area, const void *key, size_t key_size, speculo_chunk *ret_chunk) noexcept {
     if (int error = check_reader(area); error < 0) { return error; }
-    if (!is_key(key, key_size) || !ret_chunk) { return -EINVAL; }
-    return core::reader_read_key(reader_of(area), key, key_size, ret_chunk);
+    if (!key || !ret_chunk) { return -EINVAL; }
+    if (core::KeyLanes::can_hold(key_size)) { return core::reader_read_short_key(reader_of(area), key, key_size, ret_chunk); }
+    return is_key(key, key_size) ? core::reader_read_key(reader_of(area), key, key_size, ret_chunk) : -EINVAL;
 }
 
 int speculo_seek(speculo_area *area, uint64_t id) noexcept {

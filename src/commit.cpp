@@ -86,6 +86,7 @@ void obsolete(Writer &writer, const Pending &pending) {
 // Makes the frame the newest version of its key, and the one before superseded.
 void enter_key(Writer &writer, uint32_t place, uint32_t flags, const Key &key) {
     const SegmentMap &map = writer.current->map;
+    prefetch_version(map, key.hash);
     // Pending frames count: a key's later version in a commit finds the earlier one. alloc has seen to it that a slot is free.
     KeySearch search = key_search_inline(map, place, key);
     uint32_t before = 0;

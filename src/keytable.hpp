@@ -69,28 +69,52 @@ template <class Source> inline bool has_key(const Source &source, uint32_t place
     return read_key_of(source, place, bytes, size) && size == key.size && equal_keys(bytes, key.bytes, size);
 }
 
+// For a key whose hash another one has, or whose version is damaged.
+template <class Source>
+[[gnu::cold, gnu::noinline]] bool has_key_after_all(const Source &source, uint32_t place, const Key &key) {
+    return has_key(source, place, key);
+}
+
 struct SlotSearch {
     uint64_t slot; // the key's, or the empty one where it would go; no_slot: the table is full
     bool found;
+    uint32_t version; // if found: where to begin looking for the version that was newest at the end
 };
 constexpr uint64_t no_slot = UINT64_MAX;
 
-// Looks for a key among the frames below `end`; a slot whose frame lies at or beyond it counts as empty.
+// Looks for a key among the frames below `end`; a slot whose frame lies at or beyond it counts as empty. All versions of a slot have the same
+// key: it is compared with that of a version which is looked at next anyhow, and not with that of the slot's frame, which is in no cache
+// where there are many keys.
 template <class Source> [[gnu::always_inline]] inline SlotSearch find_slot(const Source &source, uint32_t end, const Key &key) {
     uint64_t mask = source.geometry.table_slots - 1;
     for (uint64_t i = 0; i <= mask; ++i) {
         uint64_t slot = (key.hash + i) & mask;
         uint32_t place = source.slot_frame(slot);
-        if (place == 0 || place >= end) { return {slot, false}; }
-        if (source.slot_hash(slot) == key.hash && has_key(source, place, key)) { return {slot, true}; }
+        if (place == 0 || place >= end) { return {slot, false, 0}; }
+        if (source.slot_hash(slot) != key.hash) { continue; }
+        uint32_t version = source.slot_version(slot, end);
+        if (has_key(source, version < end ? version : place, key)) { return {slot, true, version}; }
+        if (has_key_after_all(source, place, key)) {
+            return {slot, true, version};
+        } // whoever reads the version finds what is wrong
     }
-    return {no_slot, false}; // GCOVR_EXCL_LINE: counted as the end of the loop
+    return {no_slot, false, 0}; // GCOVR_EXCL_LINE: counted as the end of the loop
 }
 
 struct KeySearch {
     KeySlot *slot; // the key's, or the empty one where it would go; nullptr: the table is full
     bool found;
 };
+
+// For the writer of a key, where readers have what is going to be changed in their caches: its slot, as far as the hash alone tells; and,
+// once that is there, the header of the version that is going to be superseded.
+inline const KeySlot &first_slot(const SegmentMap &map, uint32_t hash) {
+    return map.table()[hash & (map.geometry.table_slots - 1)];
+}
+inline void prefetch_slot(const SegmentMap &map, uint32_t hash) { prefetch_to_write(&first_slot(map, hash)); }
+inline void prefetch_version(const SegmentMap &map, uint32_t hash) {
+    prefetch_to_write(map.bytes(newest_version(peek(first_slot(map, hash).versions))));
+}
 
 // The same in a mapped segment; in line, for the commit of a key.
 KeySearch key_search(const SegmentMap &map, uint32_t end, const Key &key);
@@ -115,7 +139,7 @@ int64_t key_version_at(const SegmentMap &map, uint32_t end, const KeySlot &slot)
 template <class Source> [[gnu::always_inline]] inline int64_t key_find(const Source &source, uint32_t end, const Key &key) {
     source.all_is_committed_below(end);
     SlotSearch search = find_slot(source, end, key);
-    return search.found ? version_below(source, source.slot_version(search.slot, end), end) : 0;
+    return search.found ? version_below(source, search.version, end) : 0;
 }
 
 // Claims an empty slot for the key of the frame at `place`, which the next commit publishes.

@@ -15,14 +15,14 @@ template <class Source> inline bool is_current(const Source &source, const Frame
 
 // Keeps the handle in the current segment between look-ups.
 int move_key_segment(Reader &reader) {
-    uint64_t generation = current_generation(control_current(reader.area));
-    if (reader.key_segment && reader.key_segment->generation == generation) { return 0; }
+    if (reader.key_segment && reader.key_current == control_current(reader.area)) { return 0; }
     Attachment *segment = nullptr;
     if (int error = borrow_current(reader, &segment); error < 0) { return error; }
     Attachment *old = reader.key_segment;
     reader.key_segment = segment;
+    reader.key_current = pack_current(segment->generation, segment->slot);
     reader.key_end = first_place;
-    ++reader.key_entry;
+    if (reader.recent_keys) { reader.recent_keys->forget(); }
     if (old) { attachment_unpin(old); }
     return 0;
 }
@@ -30,9 +30,7 @@ int move_key_segment(Reader &reader) {
 // Whether what was found last time is the newest version still, and live. A commit that the reader may know of, and that replaced or
 // ended it, has stored its successor before; and so may one that is still being made.
 bool is_as_it_was(const Reader &reader, const RecentKey &recent) {
-    return recent.entry == reader.key_entry &&
-           reader.key_segment->generation == current_generation(observe_current(reader.area.control->current)) &&
-           reader.key_segment->map.successor_at(recent.place) == 0;
+    return reader.key_current == observe_current(reader.area.control->current) && load_successor(*recent.successor) == 0;
 }
 
 Key key_of(const Reader &reader, const void *key, size_t size) {
@@ -87,18 +85,18 @@ RecentKeys *recent_keys_of(Reader &reader) {
 
 // Looks for it, and remembers it if the key is short enough.
 [[gnu::noinline]] int look_up(Reader &reader, const void *key, size_t size, speculo_chunk *ret_chunk) {
+    if (__builtin_expect(reader.area.copier != nullptr, 0)) { return read_copied(reader, key, size, ret_chunk); }
     Frame frame;
     if (int found = find_newest<Mapped>(reader, key, size, frame); found <= 0) { return found; }
     if (int lasting = lasts(reader, frame.expires); lasting <= 0) { return lasting; }
     show(reader, frame, ret_chunk);
-    RecentKeys *keys = size <= KeyLanes::longest ? recent_keys_of(reader) : nullptr;
+    RecentKeys *keys = KeyLanes::can_hold(size) ? recent_keys_of(reader) : nullptr;
     if (!keys) { return 1; }
     KeyLanes lanes = KeyLanes::of(key, size);
     RecentKey &recent = keys->at(lanes);
     recent.lanes = lanes;
     recent.size = size;
-    recent.entry = reader.key_entry;
-    recent.place = frame.place;
+    recent.successor = &reader.key_segment->map.frame(frame.place).successor;
     recent.view = *ret_chunk;
     return 1;
 }
@@ -112,6 +110,20 @@ int show_again(const Reader &reader, const RecentKey &recent, speculo_chunk *ret
 [[gnu::noinline]] int show_until_expired(Reader &reader, const RecentKey &recent, speculo_chunk *ret_chunk) {
     int lasting = lasts(reader, recent.view.expires_ns);
     return lasting <= 0 ? lasting : show_again(reader, recent, ret_chunk);
+}
+
+template <bool is_few> inline int read_again(Reader &reader, const void *key, size_t size, speculo_chunk *ret_chunk) {
+    if ((size < 8) != is_few) { __builtin_unreachable(); }
+    KeyLanes lanes = KeyLanes::of(key, size);
+    const RecentKey &recent = reader.recent_keys->at(lanes);
+    if (!recent.is_of<is_few>(lanes, size) || !is_as_it_was(reader, recent)) { return look_up(reader, key, size, ret_chunk); }
+    bool lasts = recent.view.expires_ns == 0;
+    return lasts ? show_again(reader, recent, ret_chunk) : show_until_expired(reader, recent, ret_chunk);
+}
+
+// Apart, so that keys of fewer than 8 bytes do without its registers.
+[[gnu::noinline]] int read_longer_again(Reader &reader, const void *key, size_t size, speculo_chunk *ret_chunk) {
+    return read_again<false>(reader, key, size, ret_chunk);
 }
 
 // The chunk of that id, presumably at `place` (0: anywhere): 1, 0, or an error.
@@ -147,13 +159,14 @@ template <class Source> int find_key(const Source &source, uint32_t end, const K
 
 int reader_read_key(Reader &reader, const void *key, size_t key_size, speculo_chunk *ret_chunk) {
     ++reader.key_serial;
-    if (__builtin_expect(reader.area.copier != nullptr, 0)) { return read_copied(reader, key, key_size, ret_chunk); }
-    if (key_size > KeyLanes::longest || !reader.recent_keys) { return look_up(reader, key, key_size, ret_chunk); }
-    KeyLanes lanes = KeyLanes::of(key, key_size);
-    const RecentKey &recent = reader.recent_keys->at(lanes);
-    if (!recent.is_of(lanes, key_size) || !is_as_it_was(reader, recent)) { return look_up(reader, key, key_size, ret_chunk); }
-    bool lasts = recent.view.expires_ns == 0;
-    return lasts ? show_again(reader, recent, ret_chunk) : show_until_expired(reader, recent, ret_chunk);
+    return look_up(reader, key, key_size, ret_chunk);
+}
+
+int reader_read_short_key(Reader &reader, const void *key, size_t key_size, speculo_chunk *ret_chunk) {
+    ++reader.key_serial;
+    if (!reader.recent_keys) { return look_up(reader, key, key_size, ret_chunk); }
+    return key_size < 8 ? read_again<true>(reader, key, key_size, ret_chunk)
+                        : read_longer_again(reader, key, key_size, ret_chunk);
 }
 
 int reader_is_live(Reader &reader, const speculo_chunk &chunk) {

@@ -67,7 +67,9 @@ template <bool has_key> [[gnu::noinline]] int alloc_plain(Writer &writer, uint64
     if (expires != 0) { put_field(bytes, shape.expiry, expires); }
     if (options.tag != 0) { put_field(bytes, shape.tag, options.tag); }
     if constexpr (has_key) {
-        put_field(bytes, shape.link, key_hash(hash_seed(writer), options.key, options.key_size));
+        uint32_t hash = key_hash(hash_seed(writer), options.key, options.key_size);
+        prefetch_slot(writer.current->map, hash);
+        put_field(bytes, shape.link, hash);
         put_field(bytes, shape.key_size, uint8_t(options.key_size));
         copy_key(bytes + shape.key, options.key, options.key_size);
         ++writer.pending_keys;

@@ -37,7 +37,7 @@ struct Reader : speculo_area {
     Waiting waiting;
     Attachment *key_segment;          // of the last read_key; pinned
     uint32_t key_end;                 // an end of it, found earlier
-    uint64_t key_entry;               // how many it has entered
+    uint64_t key_current;             // as the control page names it
     RecentKeys *recent_keys;          // of the one it is in; null until the second look-up, and where chunks are copied
     uint64_t next_serial, key_serial; // of the last views
     ChunkCopy *next_copy, *key_copy;  // theirs, if the area is untrusted
@@ -130,6 +130,8 @@ template <class Source> inline int find_key_in(const Attachment &attachment, Seg
 }
 
 int reader_read_key(Reader &reader, const void *key, size_t key_size, speculo_chunk *ret_chunk);
+// The same for a key that can be remembered.
+int reader_read_short_key(Reader &reader, const void *key, size_t key_size, speculo_chunk *ret_chunk);
 int reader_is_live(Reader &reader, const speculo_chunk &chunk);
 
 // ---- hold.cpp: views ----

@@ -14,6 +14,8 @@ struct KeyLanes {
 
     uint64_t lane[4];
 
+    static constexpr bool can_hold(size_t size) { return size - 1 < longest; } // not 0 either
+
     static KeyLanes of(const void *key, size_t size) {
         const char *bytes = static_cast<const char *>(key);
         if (size >= 16) {
@@ -29,12 +31,14 @@ struct KeyLanes {
 
 struct RecentKey {
     KeyLanes lanes;
-    size_t size;
-    uint64_t entry; // which of the handle's entries into a segment it is of
-    uint32_t place;
-    speculo_chunk view; // the one that showed it
+    size_t size;                       // 0: nothing is remembered
+    const Shared<uint32_t> *successor; // of the chunk that was found
+    speculo_chunk view;                // the one that showed it
 
-    bool is_of(const KeyLanes &other, size_t other_size) const { return size == other_size && lanes == other; }
+    // `is_few`: it is known to have fewer than 8 bytes, and so has one lane.
+    template <bool is_few> bool is_of(const KeyLanes &other, size_t other_size) const {
+        return size == other_size && (is_few ? lanes.lane[0] == other.lane[0] : lanes == other);
+    }
 };
 
 // A key has one place only, so the newer of two that meet there is kept. Nothing is stored for keys that are too long.
@@ -42,6 +46,11 @@ struct RecentKeys {
     static constexpr uint32_t count_log2 = 8;
 
     RecentKey keys[1 << count_log2];
+
+    // The handle has entered another segment.
+    void forget() {
+        for (RecentKey &key : keys) { key.size = 0; }
+    }
 
     RecentKey &at(const KeyLanes &lanes) {
         // Fibonacci hashing (Knuth, The Art of Computer Programming 3, 6.4): the high bits of a product depend on all bits.

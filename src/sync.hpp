@@ -172,14 +172,14 @@ inline void spin_pause() {
 
 // One that is going to be written is taken from the other cores. By its name on x86-64, where every processor has it (AMD64 Architecture
 // Programmer's Manual 3, PREFETCHW): there compilers make a prefetch for reading of the builtin, after which the store still has to ask.
-inline void prefetch_to_write(const std::byte *line) {
+inline void prefetch_to_write(const void *line) {
 #if defined(__x86_64__)
-    __asm__ volatile("prefetchw %0" : : "m"(*line));
+    __asm__ volatile("prefetchw %0" : : "m"(*static_cast<const char *>(line)));
 #else
     __builtin_prefetch(line, 1);
 #endif
 }
-inline void prefetch_to_read(const std::byte *line) { __builtin_prefetch(line); }
+inline void prefetch_to_read(const void *line) { __builtin_prefetch(line); }
 
 // ---- bytes -----------------------------------------------------------------------------------------------------------------
 // Keys and payloads: written before O1 (or O7) of their frame and read after it, never changed in between.

@@ -17,18 +17,18 @@ class Mutant:
 
 MUTANTS = [
     # ---- keys looked up before ----
-    Mutant('end-of-a-version-is-not-looked-for', 'src/lookup.cpp',
-           ' &&\n           reader.key_segment->map.successor_at(recent.place) == 0', '', 'recent'),
+    Mutant('end-of-a-version-is-not-looked-for', 'src/lookup.cpp', ' && load_successor(*recent.successor) == 0', '', 'recent'),
     Mutant('found-again-in-a-segment-that-is-over', 'src/lookup.cpp',
-           'reader.key_segment->generation == current_generation(observe_current(reader.area.control->current)) &&\n', '', 'recent'),
-    Mutant('found-again-in-the-segment-before', 'src/lookup.cpp', 'return recent.entry == reader.key_entry &&', 'return', 'recent'),
+           'reader.key_current == observe_current(reader.area.control->current) && ', '', 'recent'),
+    Mutant('found-again-in-the-segment-before', 'src/lookup.cpp',
+           'if (reader.recent_keys) { reader.recent_keys->forget(); }', '', 'recent'),
     Mutant('remembered-version-does-not-expire', 'src/lookup.cpp',
            'return lasting <= 0 ? lasting : show_again', 'return lasting < 0 ? lasting : show_again', 'recent'),
     Mutant('remembered-view-has-the-serial-of-the-one-before', 'src/lookup.cpp',
            'ret_chunk->opaque[1] = pack_serial(ViewKind::key, reader.key_serial);', '', 'recent'),
     Mutant('who-looks-once-takes-memory', 'src/lookup.cpp', 'if (!reader.recent_keys && !is_first) {', 'if (!reader.recent_keys) {', 'recent'),
     Mutant('without-memory-all-is-remembered', 'src/lookup.cpp', 'if (!keys) { return 1; }', '', 'recent'),
-    Mutant('sizes-of-short-keys-are-not-compared', 'src/recent.hpp', 'size == other_size && ', '', 'recent'),
+    Mutant('sizes-of-short-keys-are-not-compared', 'src/recent.hpp', 'size == other_size && (', '(', 'recent'),
     Mutant('middle-of-a-short-key-is-not-compared', 'src/keytable.hpp', 'byte(0) | byte(size / 2)', 'byte(0)', 'recent'),
     Mutant('third-lane-of-keys-is-not-compared', 'src/recent.hpp', ' | (a.lane[2] ^ b.lane[2])', '', 'recent'),
 
