@@ -213,27 +213,33 @@ void count_in_all(Writer &writer, uint32_t first_word) {
     return 0;
 }
 
-// One chunk with a key, in a page whose index entry is there.
-[[gnu::noinline]] int commit_key(Writer &writer) {
-    const SegmentMap map = writer.current->map;
+// One chunk that nothing has superseded, as its frame tells it.
+inline int publish_one(Writer &writer, const SegmentMap &map, uint32_t place, uint32_t end, uint32_t word, uint32_t flags) {
+    writer.lasting.add(place, end - place, 0, flags);
+    return publish(writer, map, place, end, word);
+}
+
+// One with a key, or behind the last page whose index entry is there.
+[[gnu::noinline]] int commit_one(Writer &writer) {
     uint32_t place = writer.committed, end = writer.tail;
+    index_note(writer.current->map, writer.index, place, end - place);
+    writer.easy_commit_end = writer.index.named;
+    const SegmentMap map = writer.current->map; // a copy, as in writer_commit
     FrameHeader &header = map.frame(place);
     uint32_t word = peek(header.successor), flags = frame_flags(peek(header.id_flags));
     put(header.successor, 0u);
+    if (writer.pending_keys == 0) { return publish_one(writer, map, place, end, word, flags & ~uint32_t(frame_key)); }
     const FrameShape &shape = shapes_to_key.of[flags & frame_field_flags];
     std::byte *bytes = map.bytes(place);
     Key key{bytes + shape.key, field_at<uint8_t>(bytes, shape.key_size), field_at<uint32_t>(bytes, shape.link)};
     enter_key(writer, place, flags, key);
-    writer.lasting.add(place, end - place, 0, flags);
     writer.pending_keys = writer.pending_slots = 0;
-    writer.easy_commit_end = writer.index.named;
-    return publish(writer, map, place, end, word);
+    return publish_one(writer, map, place, end, word, flags);
 }
 
 int commit_with_ado(Writer &writer) {
-    bool is_one_key = writer.pending_keys == 1 && writer.last_plain == writer.committed && writer.pending_count == 0;
-    if (is_one_key && writer.tail <= writer.index.named) { return commit_key(writer); }
-    return writer.pending_count != 0 ? commit_records(writer) : commit_plain(writer);
+    if (writer.pending_count != 0) { return commit_records(writer); }
+    return writer.last_plain == writer.committed ? commit_one(writer) : commit_plain(writer);
 }
 
 } // namespace
@@ -266,8 +272,7 @@ int writer_commit(Writer &writer) {
     FrameHeader &header = map.frame(place);
     uint32_t word = peek(header.successor), flags = frame_flags(peek(header.id_flags));
     put(header.successor, 0u);
-    writer.lasting.add(place, end - place, 0, flags & ~uint32_t(frame_key));
-    return publish(writer, map, place, end, word);
+    return publish_one(writer, map, place, end, word, flags & ~uint32_t(frame_key));
 }
 
 } // namespace speculo::core
