@@ -83,8 +83,8 @@ void obsolete(Writer &writer, const Pending &pending) {
     end_life(writer, place, place < first ? first : place);
 }
 
-// Makes the frame the newest version of its key, and the one before superseded.
-void enter_key(Writer &writer, uint32_t place, uint32_t flags, const Key &key) {
+// Makes the frame the newest version of its key, and the one before superseded. Returns the key's slot.
+KeySlot *enter_key(Writer &writer, uint32_t place, uint32_t flags, const Key &key) {
     const SegmentMap &map = writer.current->map;
     prefetch_version(map, key.hash);
     // Pending frames count: a key's later version in a commit finds the earlier one. alloc has seen to it that a slot is free.
@@ -101,6 +101,29 @@ void enter_key(Writer &writer, uint32_t place, uint32_t flags, const Key &key) {
         ++writer.keys;
     }
     put_field(map.bytes(place), frame_shape(flags, 0, false).link, before);
+    return search.slot;
+}
+
+// The same for a key that is known, in a commit of its own.
+void enter_known_key(Writer &writer, uint32_t place, uint32_t length, uint32_t flags, KnownKey &known) {
+    const SegmentMap &map = writer.current->map;
+    uint32_t before = newest_version(known.versions);
+    known.versions = pack_versions(place, before);
+    publish_versions(known.slot->versions, known.versions);
+    store_successor(map.frame(before).successor, place);
+    count_out(writer, before, known.length, 0, known.flags);
+    put_field(map.bytes(place), shapes_to_key.of[flags & frame_field_flags].link, before);
+    known.length = length;
+    known.flags = flags;
+}
+
+// A key that was entered in a commit of its own is known from now on. Without memory none is.
+void know_key(Writer &writer, uint32_t length, uint32_t flags, const Key &key, KeySlot *slot) {
+    if (!slot || !KeyLanes::can_hold(key.size)) { return; }
+    if (!writer.known_keys) { writer.known_keys = static_cast<KnownKeys *>(os::operations.allocate(sizeof(KnownKeys))); }
+    if (!writer.known_keys) { return; }
+    KeyLanes lanes = KeyLanes::of(key.bytes, key.size);
+    writer.known_keys->at(lanes) = {lanes, key.size, writer.key_epoch, slot, peek(slot->versions), key.hash, length, flags};
 }
 
 // Key slots and successor words. Obsoleting comes last: it only ends what has no successor in this commit.
@@ -175,6 +198,7 @@ inline int publish(Writer &writer, const SegmentMap &map, uint32_t first, uint32
         commit_padding(writer, uint32_t(pending.place + pending.length), pending.pad_after, first_word);
     }
     publish(writer, writer.current->map, writer.committed, writer.tail, first_word);
+    ++writer.key_epoch;
     pending_clear(writer);
     open_short_ways(writer);
     return 0;
@@ -207,6 +231,7 @@ void count_in_all(Writer &writer, uint32_t first_word) {
         place = frame.end();
     }
     if (may_end_each_other) { count_in_all(writer, first_word); }
+    ++writer.key_epoch;
     writer.pending_keys = writer.pending_slots = 0;
     publish(writer, map, writer.committed, writer.tail, first_word);
     writer.easy_commit_end = writer.index.named;
@@ -219,6 +244,14 @@ inline int publish_one(Writer &writer, const SegmentMap &map, uint32_t place, ui
     return publish(writer, map, place, end, word);
 }
 
+[[gnu::noinline]] void enter_key_to_know(Writer &writer, uint32_t place, uint32_t length, uint32_t flags) {
+    std::byte *bytes = writer.current->map.bytes(place);
+    const FrameShape &shape = shapes_to_key.of[flags & frame_field_flags];
+    Key key{bytes + shape.key, field_at<uint8_t>(bytes, shape.key_size), field_at<uint32_t>(bytes, shape.link)};
+    KeySlot *slot = enter_key(writer, place, flags, key);
+    know_key(writer, length, flags, key, slot);
+}
+
 // One with a key, or behind the last page whose index entry is there.
 [[gnu::noinline]] int commit_one(Writer &writer) {
     uint32_t place = writer.committed, end = writer.tail;
@@ -229,10 +262,11 @@ inline int publish_one(Writer &writer, const SegmentMap &map, uint32_t place, ui
     uint32_t word = peek(header.successor), flags = frame_flags(peek(header.id_flags));
     put(header.successor, 0u);
     if (writer.pending_keys == 0) { return publish_one(writer, map, place, end, word, flags & ~uint32_t(frame_key)); }
-    const FrameShape &shape = shapes_to_key.of[flags & frame_field_flags];
-    std::byte *bytes = map.bytes(place);
-    Key key{bytes + shape.key, field_at<uint8_t>(bytes, shape.key_size), field_at<uint32_t>(bytes, shape.link)};
-    enter_key(writer, place, flags, key);
+    if (writer.pending_known) {
+        enter_known_key(writer, place, end - place, flags, *writer.pending_known);
+    } else {
+        enter_key_to_know(writer, place, end - place, flags);
+    }
     writer.pending_keys = writer.pending_slots = 0;
     return publish_one(writer, map, place, end, word, flags);
 }

@@ -103,6 +103,7 @@ void switch_over(Writer &writer) {
     writer.copy = Copy{};
     writer.index = copy.index;
     writer.keys = copy.keys;
+    ++writer.key_epoch;
     writer.pending_slots = writer.pending_keys; // what had a slot may have been left behind
     writer.committed = writer.tail = copy.tail;
     writer.dead = copy.dead;

@@ -116,7 +116,9 @@ template <bool is_few> inline int read_again(Reader &reader, const void *key, si
     if ((size < 8) != is_few) { __builtin_unreachable(); }
     KeyLanes lanes = KeyLanes::of(key, size);
     const RecentKey &recent = reader.recent_keys->at(lanes);
-    if (!recent.is_of<is_few>(lanes, size) || !is_as_it_was(reader, recent)) { return look_up(reader, key, size, ret_chunk); }
+    if (!RecentKeys::is_of<is_few>(recent, lanes, size) || !is_as_it_was(reader, recent)) {
+        return look_up(reader, key, size, ret_chunk);
+    }
     bool lasts = recent.view.expires_ns == 0;
     return lasts ? show_again(reader, recent, ret_chunk) : show_until_expired(reader, recent, ret_chunk);
 }

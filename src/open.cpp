@@ -272,6 +272,7 @@ void writer_close(Writer *writer) {
     pending_clear(*writer);
     free_segments(*writer);
     if (Pending *pending = std::exchange(writer->pending, nullptr)) { os::operations.release(pending); }
+    if (KnownKeys *keys = std::exchange(writer->known_keys, nullptr)) { os::operations.release(keys); }
     lock_descriptor_close(writer->role_lock);
     handle_end(writer);
 }

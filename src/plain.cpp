@@ -52,6 +52,25 @@ constexpr uint64_t transient_flag(uint32_t chunk_flags) {
     return 0;
 }
 
+// What is known of a key; null: nothing.
+inline KnownKey *known_key(Writer &writer, const void *key, size_t size) {
+    if (!writer.known_keys || !KeyLanes::can_hold(size)) { return nullptr; }
+    KeyLanes lanes = KeyLanes::of(key, size);
+    KnownKey &known = writer.known_keys->at(lanes);
+    return KnownKeys::is_of(known, lanes, size) && known.epoch == writer.key_epoch ? &known : nullptr;
+}
+
+// The lines that the commit of the key is going to change, and that readers have in their caches.
+inline void prefetch_key(const Writer &writer, const KnownKey *known, uint32_t hash) {
+    const SegmentMap &map = writer.current->map;
+    if (known) {
+        prefetch_to_write(known->slot);
+        prefetch_to_write(map.bytes(newest_version(known->versions)));
+    } else {
+        prefetch_slot(map, hash);
+    }
+}
+
 template <bool has_key> [[gnu::noinline]] int alloc_plain(Writer &writer, uint64_t size, const speculo_chunk_options &options,
                                                           void **ret_data, uint64_t *ret_id) {
     uint32_t fields = (options.ttl_ns ? uint32_t(frame_expiry) : 0) | (options.tag ? uint32_t(frame_tag) : 0) |
@@ -67,8 +86,9 @@ template <bool has_key> [[gnu::noinline]] int alloc_plain(Writer &writer, uint64
     if (expires != 0) { put_field(bytes, shape.expiry, expires); }
     if (options.tag != 0) { put_field(bytes, shape.tag, options.tag); }
     if constexpr (has_key) {
-        uint32_t hash = key_hash(hash_seed(writer), options.key, options.key_size);
-        prefetch_slot(writer.current->map, hash);
+        KnownKey *known = writer.pending_known = known_key(writer, options.key, options.key_size);
+        uint32_t hash = known ? known->hash : key_hash(hash_seed(writer), options.key, options.key_size);
+        prefetch_key(writer, known, hash);
         put_field(bytes, shape.link, hash);
         put_field(bytes, shape.key_size, uint8_t(options.key_size));
         copy_key(bytes + shape.key, options.key, options.key_size);

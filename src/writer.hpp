@@ -5,7 +5,7 @@
 #include "bell.hpp"
 #include "compact.hpp"
 #include "handle.hpp"
-#include "keytable.hpp"
+#include "known.hpp"
 #include "speculo/speculo.h"
 
 namespace speculo::core {
@@ -61,6 +61,9 @@ struct Writer : speculo_area {
     uint64_t keys;            // slots taken in the key table
     uint64_t pending_keys;    // pending frames that have one
     uint64_t pending_slots;   // that they need more, at most
+    KnownKeys *known_keys;    // null until a key is written
+    uint64_t key_epoch;       // changes whenever a slot, or a version, may have changed otherwise than by one plain chunk
+    KnownKey *pending_known;  // of the last plain chunk with a key; null: not known, or not any more
     IndexWriter index;
     uint32_t last_plain; // place of the last plain chunk, while no record is kept
     Pending *pending;    // records

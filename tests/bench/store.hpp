@@ -22,7 +22,8 @@ struct Looks {
 };
 
 template <class T> void look(T &store, Looks &looks) {
-    uint64_t newest = 0, reads = 0, news = 0, retries = 0, longest = 0;
+    uint64_t newest = 0, reads = 0, news = 0, retries = 0, longest = 0, first;
+    while (!store.read(first)) {} // that there is none yet is no retry
     uint64_t begin = now_ns(), since = ticks();
     // At least one value: where the machine is busy, the writer may be done before the first look.
     while (looks.is_over.load(std::memory_order_relaxed) == 0 || reads == retries) {

@@ -28,9 +28,18 @@ MUTANTS = [
            'ret_chunk->opaque[1] = pack_serial(ViewKind::key, reader.key_serial);', '', 'recent'),
     Mutant('who-looks-once-takes-memory', 'src/lookup.cpp', 'if (!reader.recent_keys && !is_first) {', 'if (!reader.recent_keys) {', 'recent'),
     Mutant('without-memory-all-is-remembered', 'src/lookup.cpp', 'if (!keys) { return 1; }', '', 'recent'),
-    Mutant('sizes-of-short-keys-are-not-compared', 'src/recent.hpp', 'size == other_size && (', '(', 'recent'),
+    Mutant('sizes-of-short-keys-are-not-compared', 'src/keycache.hpp', 'entry.size == size && (', '(', 'recent'),
     Mutant('middle-of-a-short-key-is-not-compared', 'src/keytable.hpp', 'byte(0) | byte(size / 2)', 'byte(0)', 'recent'),
-    Mutant('third-lane-of-keys-is-not-compared', 'src/recent.hpp', ' | (a.lane[2] ^ b.lane[2])', '', 'recent'),
+    Mutant('third-lane-of-keys-is-not-compared', 'src/keycache.hpp', ' | (a.lane[2] ^ b.lane[2])', '', 'recent'),
+
+    # ---- keys that the writer knows ----
+    Mutant('keys-of-a-batch-stay-known', 'src/commit.cpp', '++writer.key_epoch;\n    writer.pending_keys', 'writer.pending_keys', 'known'),
+    Mutant('keys-that-were-ended-stay-known', 'src/commit.cpp', '++writer.key_epoch;\n    pending_clear', 'pending_clear', 'known'),
+    Mutant('keys-are-known-in-another-segment', 'src/compact.cpp', '++writer.key_epoch;', '', 'known'),
+    Mutant('known-key-has-the-length-of-another-version', 'src/commit.cpp', 'known.length = length;', '', 'known'),
+    Mutant('known-key-has-the-flags-of-another-version', 'src/commit.cpp', 'known.flags = flags;', '', 'known'),
+    Mutant('without-memory-keys-are-known', 'src/commit.cpp', 'if (!writer.known_keys) { return; }', '', 'known'),
+    Mutant('closed-writer-keeps-what-it-knows', 'src/open.cpp', 'std::exchange(writer->known_keys, nullptr)', 'writer->known_keys', 'fork'),
 
     # ---- a system that has no answer ----
     Mutant('clock-that-fails-is-taken-for-none', 'src/clock.cpp', 'if (error != -EOPNOTSUPP) { return error; }', '', 'expiry'),

@@ -100,6 +100,9 @@ inline core::Writer &inside(speculo_area *writer) { return *static_cast<core::Wr
 
 // ---- writing ----
 
+// The writer has to look for its keys again.
+inline void forget_keys(speculo_area *writer) { ++inside(writer).key_epoch; }
+
 // Allocates and fills a chunk; its id, or 0 after a failure.
 inline uint64_t put_chunk(speculo_area *writer, const std::string &payload, const ChunkOptions &options = {}) {
     void *data = nullptr;

@@ -284,6 +284,7 @@ TEST_F(Commit, P10_a_version_whose_frame_is_damaged_is_superseded) {
         core::Shared<uint32_t> &word = probe.frame_of(id).commit;
         uint32_t right = core::peek(word);
         core::put(word, wrong);
+        forget_keys(writer_);
         uint64_t next = commit_key(writer_, key, "next");
         EXPECT_EQ(inside(writer_).dead, dead);
         core::put(word, right);

@@ -540,7 +540,8 @@ TEST(ForkInACall, P11_the_child_closes_what_is_being_closed) {
     for (uint32_t flags : {uint32_t(SPECULO_OPEN_WRITE), uint32_t(SPECULO_OPEN_READ), uint32_t(SPECULO_OPEN_UNTRUSTED)}) {
         speculo_area *area = nullptr;
         ASSERT_EQ(speculo_area_open(name.c_str(), flags, nullptr, &area), 0);
-        if (flags & SPECULO_OPEN_WRITE) { // each part that there may be is there
+        if (flags & SPECULO_OPEN_WRITE) {                               // each part that there may be is there
+            for (int i = 0; i < 2; ++i) { commit_key(area, "k", "v"); } // from then on it is known
             put_chunk(area, "waits"), put_chunk(area, "has a record", aligned(64));
         } else {
             for (int i = 0; i < 2; ++i) { EXPECT_EQ(value_of(area, "k"), "v"); } // the second time it remembers

@@ -300,8 +300,8 @@ protected:
 };
 
 TEST_F(Cost, P4_nothing_is_asked_of_the_system_while_the_segment_lasts) {
-    commit_key(writer, "k", "x");
-    for (int i = 0; i < 2; ++i) { value_of(reader, "k"); } // enters, and allocates the first records
+    for (int i = 0; i < 2; ++i) { commit_key(writer, "k", "x"); }
+    for (int i = 0; i < 2; ++i) { value_of(reader, "k"); } // enters, and allocates what keys are remembered in
     read_all(reader);
     faults.reset_counts();
     speculo_chunk view{};

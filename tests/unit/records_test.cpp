@@ -236,6 +236,7 @@ TEST_F(Records, a_damaged_version_does_not_spoil_what_is_counted) {
         core::FrameHeader &version = segment.frame_of(writer.next_id - 1);
         uint32_t before = core::observe_commit(version.commit);
         core::put(version.commit, word);
+        forget_keys(writer_);
         commit_key(writer_, "k", "2");
         EXPECT_EQ(writer.dead, dead);
         EXPECT_EQ(writer.lasting.places, places + 3) << "the new one's, and those of the old one";
@@ -251,6 +252,7 @@ TEST_F(Records, a_version_whose_size_follows_is_counted_by_it) {
     core::put_field(map.bytes(segment.place_of(id)), core::frame_shape(core::frame_key, 1, true).size, uint64_t(100));
     core::put(segment.frame_of(id).commit, core::size_follows);
     uint64_t dead = inside(writer_).dead;
+    forget_keys(writer_);
     commit_key(writer_, "k", "2");
     EXPECT_EQ(inside(writer_).dead, dead + 2 + 7);
     EXPECT_EQ(speculo_area_check(name_.c_str(), nullptr, nullptr), 0);
