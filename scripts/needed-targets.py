@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Prints the files that Ninja has to make before "meson test" can run some suites, one a line.
 
-usage: needed-targets.py BUILD SUITE...
+usage: needed-targets.py BUILD [--no-suite SUITE] SUITE...
 """
 
 import json
@@ -16,9 +16,12 @@ def introspect(build, what):
 
 def main():
     build, *suites = sys.argv[1:]
-    wanted = set(suites)
-    tests = introspect(build, '--tests')
-    needed = {name for test in tests if wanted & {suite.split(':')[-1] for suite in test['suite']} for name in test['depends']}
+    unwanted = {suites.pop(1)} if suites[0] == '--no-suite' else set()
+    needed = set()
+    for test in introspect(build, '--tests'):
+        of = {suite.split(':')[-1] for suite in test['suite']}
+        if of & set(suites) and not of & unwanted:
+            needed.update(test['depends'])
     top = Path(build).resolve()
     for target in introspect(build, '--targets'):
         if target['id'] in needed:

@@ -150,62 +150,79 @@ private:
     uint64_t count_, state_ = 88172645463325252;
 };
 
-void measure_growth(const Plan &plan) {
+// A key is the number that it has, and its value begins with that number and how often it was changed: nothing but what is measured takes room
+// in a cache for each key.
+class Number : public bench::ChunkOptions {
+public:
+    Number() { key = &number_, key_size = sizeof number_; }
+    Number(const Number &) = delete;
+    Number &operator=(const Number &) = delete;
+    Number &be(uint64_t number) {
+        number_ = number;
+        return *this;
+    }
+
+private:
+    uint64_t number_ = 0;
+};
+constexpr uint64_t value_of(uint64_t key, uint64_t change) { return key << 32 | change; }
+constexpr uint64_t key_of(uint64_t value) { return value >> 32; }
+
+// Runs `step` with each key that comes; ns for each.
+template <class Step> double in_no_order(uint64_t keys, uint64_t count, Step step) {
+    Order order(keys);
+    uint64_t begin = now_ns();
+    for (uint64_t i = 0; i < count; ++i) { step(order.next(), i + 1); }
+    return double(now_ns() - begin) / double(count);
+}
+
+// The change that each key has seen last.
+std::vector<uint64_t> last_changes(uint64_t keys, uint64_t count) {
+    std::vector<uint64_t> last(keys);
+    in_no_order(keys, count, [&](uint64_t key, uint64_t change) { last[key] = change; });
+    return last;
+}
+
+template <class Update, class Read> void measure_growth(const Plan &plan, Update update, Read read) {
+    for (uint64_t key = 0; key < plan.keys; ++key) { update(key, 0); }
+    double update_ns = in_no_order(plan.keys, plan.messages, update);
+    double read_ns = in_no_order(plan.keys, plan.messages, [&](uint64_t key, uint64_t) {
+        check(key_of(read(key)) == key, "a key has the value of another");
+    });
+    std::vector<uint64_t> last = last_changes(plan.keys, plan.messages);
+    for (uint64_t key = 0; key < plan.keys; ++key) { check(read(key) == value_of(key, last[key]), "a key has another value"); }
+    bench::print_figures({{"update", update_ns}, {"read", read_ns}});
+}
+
+void measure_area_growth(const Plan &plan) {
     constexpr uint64_t frame = 112;
     bench::AreaOptions options;
     options.capacity = std::max<uint64_t>(1 << 20, 4 * plan.keys * frame);
     options.segments = 2;
     options.prefault = options.segments * (options.capacity + options.capacity / 8 + (64 << 10));
     bench::WritersArea area(options);
-    Keys keys(plan.keys);
-    std::vector<uint64_t> newest(plan.keys);
-    for (uint64_t i = 0; i < plan.keys; ++i) {
-        update(area.handle(), keys[i], 0);
-        speculo_commit(area.handle());
-    }
-    double update_ns = 0, read_ns = 0;
     bench::pin(0);
-    Order order(plan.keys);
-    uint64_t begin = now_ns();
-    for (uint64_t i = 0; i < plan.messages; ++i) {
-        uint64_t key = order.next();
-        update(area.handle(), keys[key], i);
-        speculo_commit(area.handle());
-        newest[key] = i;
-    }
-    update_ns = double(now_ns() - begin) / double(plan.messages);
-    speculo_area *reader = open_reader(area);
-    read(reader, keys[0]); // enters the segment
-    begin = now_ns();
-    for (uint64_t i = 0; i < plan.messages; ++i) {
-        uint64_t key = order.next();
-        check(read(reader, keys[key]) == newest[key], "a key has another value");
-    }
-    read_ns = double(now_ns() - begin) / double(plan.messages);
+    Number number;
+    speculo_area *reader = nullptr;
+    measure_growth(
+        plan,
+        [&](uint64_t key, uint64_t change) {
+            update(area.handle(), number.be(key), value_of(key, change));
+            speculo_commit(area.handle());
+        },
+        [&](uint64_t key) {
+            if (!reader) { reader = open_reader(area); }
+            return read(reader, number.be(key));
+        });
     speculo_area_close(reader);
-    bench::print_figures({{"update", update_ns}, {"read", read_ns}});
 }
 
 void measure_bare_growth(const Plan &plan) {
     bench::pin(0);
     bench::Memory memory(plan.keys * size, PROT_READ | PROT_WRITE);
-    std::vector<uint64_t> newest(plan.keys);
-    for (uint64_t i = 0; i < plan.keys; ++i) { bench::fill<size>(memory.bytes() + i * size, 0); }
-    Order order(plan.keys);
-    uint64_t begin = now_ns();
-    for (uint64_t i = 0; i < plan.messages; ++i) {
-        uint64_t key = order.next();
-        bench::fill<size>(memory.bytes() + key * size, i);
-        newest[key] = i;
-    }
-    double update_ns = double(now_ns() - begin) / double(plan.messages);
-    begin = now_ns();
-    for (uint64_t i = 0; i < plan.messages; ++i) {
-        uint64_t key = order.next();
-        check(bench::number_of<size>(memory.bytes() + key * size) == newest[key], "a key has another value");
-    }
-    double read_ns = double(now_ns() - begin) / double(plan.messages);
-    bench::print_figures({{"update", update_ns}, {"read", read_ns}});
+    measure_growth(
+        plan, [&](uint64_t key, uint64_t change) { bench::fill<size>(memory.bytes() + key * size, value_of(key, change)); },
+        [&](uint64_t key) { return bench::number_of<size>(memory.bytes() + key * size); });
 }
 
 } // namespace
@@ -215,7 +232,7 @@ int main(int argc, char **argv) {
     if (plan.what == "snapshot") {
         measure_snapshot(plan);
     } else if (plan.what == "growth") {
-        measure_growth(plan);
+        measure_area_growth(plan);
     } else if (plan.what == "bare-growth") {
         measure_bare_growth(plan);
     } else {
