@@ -88,6 +88,19 @@ uint32_t place_in_copy(const Copy &copy, uint64_t id, Frame &frame) {
     return index_find(copy.segment->map, copy.tail, id, frame) == 1 && frame.id == id ? frame.place : 0;
 }
 
+// The same for the original's place. One that has a key is found by it: a search by id walks through a page of frames. No later version
+// of the key has been copied, as the original is current until now.
+uint32_t place_of_copy(const Writer &writer, uint32_t original, Frame &frame) {
+    const SegmentMap &from = writer.current->map, &map = writer.copy.segment->map;
+    uint64_t id = frame_id(peek(from.frame(original).id_flags));
+    const std::byte *bytes;
+    uint32_t size;
+    if (!read_key_of(from, original, bytes, size)) { return place_in_copy(writer.copy, id, frame); }
+    KeySearch search = key_search(map, writer.copy.tail, {bytes, size, key_hash(hash_seed(writer), bytes, size)});
+    uint32_t place = search.found ? newest_version(peek(search.slot->versions)) : 0;
+    return place != 0 && FrameWalk(map, place, writer.copy.tail).next(frame) == 1 && frame.id == id ? place : 0;
+}
+
 bool misses(const Writer &writer, uint64_t id) {
     if (id == 0 || id >= writer.first_id) { return false; }
     const SegmentMap &map = writer.current->map;
@@ -157,7 +170,7 @@ void copy_supersede(Writer &writer, uint32_t original) {
     Copy &copy = writer.copy;
     if (original >= copy.looked) { return; }
     Frame frame;
-    uint32_t place = place_in_copy(copy, frame_id(peek(writer.current->map.frame(original).id_flags)), frame);
+    uint32_t place = place_of_copy(writer, original, frame);
     if (place == 0) { return; }
     store_successor(copy.segment->map.frame(place).successor, place); // dead from the start
     index_count_dead(copy.segment->map, place, frame.length, place);

@@ -349,6 +349,27 @@ TEST_F(CompactAhead, P5_a_copy_whose_original_ends_is_dead) {
     EXPECT_EQ(value_of(name_, "removed"), "back");
 }
 
+// The key's copy is that of a version which ended before: it is not counted out once more with a later one that was passed over.
+TEST_F(CompactAhead, P5_a_copy_ends_with_its_own_original) {
+    commit_lasting(400);
+    commit_key(writer_, "k", "copied");
+    fill_until_copied();
+    put_key(writer_, "k", "passed over", transient());
+    commit(writer_);
+    EXPECT_GT(inner().copy.dead, 0u);
+    uint32_t passed_over = inner().committed;
+    commit_lasting(1);
+    while (is_begun() && inner().copy.looked < passed_over) { commit_chunk(writer_, std::string(size, 't'), transient()); }
+    ASSERT_TRUE(is_begun());
+    uint64_t dead = inner().copy.dead, chunks = inner().copy.lasting.chunks;
+    commit_key(writer_, "k", "newest");
+    EXPECT_EQ(inner().copy.dead, dead);
+    EXPECT_EQ(inner().copy.lasting.chunks, chunks);
+    fill_until_switched();
+    EXPECT_EQ(value_of(name_, "k"), "newest");
+    EXPECT_EQ(lasting_ids().size(), 402u);
+}
+
 TEST_F(CompactAhead, the_next_writer_finds_the_same) {
     Ids ids = commit_lasting(400);
     fill_until_copied();
