@@ -261,8 +261,7 @@ inline int next_near(Reader &reader, speculo_chunk *ret_chunk) {
         return 0;
     }
     uint64_t id_flags = peek(header.id_flags);
-    constexpr uint32_t page_size_log2 = 12;
-    bool is_odd = ((frame_flags(id_flags) & ~uint32_t(frame_transient)) | commit >> page_size_log2) != 0;
+    bool is_odd = ((frame_flags(id_flags) & ~uint32_t(frame_transient)) | commit / uint32_t(page_size)) != 0;
     return is_odd ? deliver_near_odd(reader, ret_chunk, at, commit, id_flags)
                   : deliver_near<false>(reader, ret_chunk, at, commit, id_flags);
 }

@@ -13,14 +13,15 @@ struct KeyLanes {
     uint64_t lane[4];
 
     static constexpr bool can_hold(size_t size) { return size - 1 < longest; } // not 0 either
+    static constexpr bool is_few(size_t size) { return size < 8; }             // of one lane
 
     static KeyLanes of(const void *key, size_t size) {
         const char *bytes = static_cast<const char *>(key);
         if (size >= 16) {
             return {{eight_bytes(bytes), eight_bytes(bytes + 8), eight_bytes(bytes + size - 16), eight_bytes(bytes + size - 8)}};
         }
-        if (size >= 8) { return {{eight_bytes(bytes), eight_bytes(bytes + size - 8), 0, 0}}; }
-        return {{few_bytes(bytes, size), 0, 0, 0}};
+        if (is_few(size)) { return {{few_bytes(bytes, size), 0, 0, 0}}; }
+        return {{eight_bytes(bytes), eight_bytes(bytes + size - 8), 0, 0}};
     }
     friend bool operator==(const KeyLanes &a, const KeyLanes &b) {
         return ((a.lane[0] ^ b.lane[0]) | (a.lane[1] ^ b.lane[1]) | (a.lane[2] ^ b.lane[2]) | (a.lane[3] ^ b.lane[3])) == 0;
@@ -34,7 +35,7 @@ template <class Entry> struct KeyCache {
 
     Entry keys[1 << count_log2];
 
-    // What is remembered holds no longer.
+    // What is remembered holds no longer. (A writer, for whom that is so after each batch, counts epochs instead: see KnownKey.)
     void forget() {
         for (Entry &entry : keys) { entry.size = 0; }
     }

@@ -113,7 +113,7 @@ int show_again(const Reader &reader, const RecentKey &recent, speculo_chunk *ret
 }
 
 template <bool is_few> inline int read_again(Reader &reader, const void *key, size_t size, speculo_chunk *ret_chunk) {
-    if ((size < 8) != is_few) { __builtin_unreachable(); }
+    if (KeyLanes::is_few(size) != is_few) { __builtin_unreachable(); }
     KeyLanes lanes = KeyLanes::of(key, size);
     const RecentKey &recent = reader.recent_keys->at(lanes);
     if (!RecentKeys::is_of<is_few>(recent, lanes, size) || !is_as_it_was(reader, recent)) {
@@ -167,8 +167,8 @@ int reader_read_key(Reader &reader, const void *key, size_t key_size, speculo_ch
 int reader_read_short_key(Reader &reader, const void *key, size_t key_size, speculo_chunk *ret_chunk) {
     ++reader.key_serial;
     if (!reader.recent_keys) { return look_up(reader, key, key_size, ret_chunk); }
-    return key_size < 8 ? read_again<true>(reader, key, key_size, ret_chunk)
-                        : read_longer_again(reader, key, key_size, ret_chunk);
+    return KeyLanes::is_few(key_size) ? read_again<true>(reader, key, key_size, ret_chunk)
+                                      : read_longer_again(reader, key, key_size, ret_chunk);
 }
 
 int reader_is_live(Reader &reader, const speculo_chunk &chunk) {
