@@ -126,7 +126,17 @@ def packages(top):
     yield from (f'debian/libspeculo0.symbols: {name} is in one of this and src/speculo.map' for name in sorted(listed ^ mapped))
 
 
-RULES = {rule.__name__.replace('_', '-'): rule for rule in (memory_order, system_calls, spdx, packages)}
+def mutants(top):
+    """Each bug to be planted has its place: a list that was left behind would be noticed only when all of them are planted."""
+    sys.path.insert(0, str(top / 'tests/mutants'))
+    from mutants import MUTANTS
+    for mutant in MUTANTS:
+        count = (top / mutant.file).read_text().count(mutant.old)
+        if count != 1:
+            yield f'tests/mutants/mutants.py: {mutant.name}: {mutant.file} has its text {count} times'
+
+
+RULES = {rule.__name__.replace('_', '-'): rule for rule in (memory_order, system_calls, spdx, packages, mutants)}
 
 if __name__ == '__main__':
     report(list(RULES[sys.argv[1]](Path(sys.argv[2]))))
