@@ -222,32 +222,32 @@ template <class Form> int next(Reader &reader, speculo_chunk *ret_chunk) {
 
 // ---- the short way: the next chunk lies in the segment of the last one, and there is nothing else to be minded ----
 
-// The frame at `at`, as far as it is loaded.
-template <bool is_odd> [[gnu::always_inline]] inline int deliver_near(Reader &reader, speculo_chunk *ret_chunk,
-                                                                      const std::byte *at, uint32_t commit, uint64_t id_flags) {
+// The frame at `at`, as far as it is loaded, which has those fields.
+template <uint32_t fields> [[gnu::always_inline]] inline int
+deliver_near(Reader &reader, speculo_chunk *ret_chunk, const std::byte *at, uint32_t commit, uint64_t id_flags) {
     Cursor &cursor = reader.cursor;
-    constexpr uint32_t known_flags = is_odd ? common_flags : frame_transient;
+    constexpr uint32_t known_flags = fields == any_fields ? common_flags : fields | frame_transient;
     Frame frame{};
     frame.place = cursor.place;
     frame.flags = frame_flags(id_flags) & known_flags;
     frame.id = frame_id(id_flags);
     bool is_known = (frame_flags(id_flags) & ~known_flags) == 0;
     auto is_over = [&reader](uint64_t expires) { return is_expired(reader, expires) != 0; };
-    if (!is_known || !read_common<is_odd>(cursor.segment->map, at, commit, frame, is_over) || frame.id <= cursor.passed ||
-        load_successor(shared_at<FrameHeader>(at)->successor) != 0) {
+    if (!is_known || !read_common<fields>(at, cursor.segment->map.readable, commit, frame, is_over) ||
+        frame.id <= cursor.passed || load_successor(shared_at<FrameHeader>(at)->successor) != 0) {
         return next_by_the_long_way(reader, ret_chunk);
     }
     ++reader.next_serial;
     cursor.has_view = true;
     deliver(reader, frame, ret_chunk);
-    if constexpr (is_odd) { prefetch_pages(frame.payload, frame.size, prefetch_to_read); }
+    if constexpr (fields != 0) { prefetch_pages(frame.payload, frame.size, prefetch_to_read); }
     return 1;
 }
 
-// Apart, so that small chunks without fields do without its registers.
-[[gnu::noinline]] int deliver_near_odd(Reader &reader, speculo_chunk *ret_chunk, const std::byte *at, uint32_t commit,
-                                       uint64_t id_flags) {
-    return deliver_near<true>(reader, ret_chunk, at, commit, id_flags);
+// Apart, so that each kind does without the registers of the others.
+template <uint32_t fields> [[gnu::noinline]] int deliver_near_odd(Reader &reader, speculo_chunk *ret_chunk, const std::byte *at,
+                                                                  uint32_t commit, uint64_t id_flags) {
+    return deliver_near<fields>(reader, ret_chunk, at, commit, id_flags);
 }
 
 inline int next_near(Reader &reader, speculo_chunk *ret_chunk) {
@@ -261,9 +261,12 @@ inline int next_near(Reader &reader, speculo_chunk *ret_chunk) {
         return 0;
     }
     uint64_t id_flags = peek(header.id_flags);
-    bool is_odd = ((frame_flags(id_flags) & ~uint32_t(frame_transient)) | commit / uint32_t(page_size)) != 0;
-    return is_odd ? deliver_near_odd(reader, ret_chunk, at, commit, id_flags)
-                  : deliver_near<false>(reader, ret_chunk, at, commit, id_flags);
+    uint32_t fields = frame_flags(id_flags) & ~uint32_t(frame_transient);
+    bool is_odd = (fields | commit / uint32_t(page_size)) != 0;
+    if (!is_odd) { return deliver_near<0>(reader, ret_chunk, at, commit, id_flags); }
+    if (fields == frame_key) { return deliver_near_odd<frame_key>(reader, ret_chunk, at, commit, id_flags); }
+    if (fields == frame_expiry) { return deliver_near_odd<frame_expiry>(reader, ret_chunk, at, commit, id_flags); }
+    return deliver_near_odd<any_fields>(reader, ret_chunk, at, commit, id_flags);
 }
 
 template <class Form> int start(Reader &reader, Position position) {

@@ -153,26 +153,27 @@ template <class Source> inline bool read_frame(const Source &source, uint32_t pl
 // Most frames are chunks without a tag, an alignment of their own or a 64-bit size: read where they are mapped, by a short way.
 inline constexpr uint32_t common_flags = frame_transient | frame_expiry | frame_key;
 
-// Reads the rest of one, whose place, flags and id are there, and nothing else; all but the link. `is_over` judges the deadline (0: none)
-// before anything else is read, which would have to outlive that call in registers. False: it is over, none, or damaged.
-template <bool has_fields, class IsOver>
-inline bool read_common(const SegmentMap &map, const std::byte *at, uint32_t commit, Frame &frame, IsOver is_over) {
-    uint64_t available = (map.readable - frame.place) * place_size;
-    FrameShape shape = frame_shape(0, 0, false);
-    if constexpr (has_fields) {
-        if (available < 2 * place_size) { return false; }
-        shape = shapes_to_key.of[frame.flags & (frame_expiry | frame_key)];
-        if (frame.flags & frame_expiry) {
-            frame.expires = map.field_at<uint64_t>(at, shape.expiry);
-            if (is_over(frame.expires)) { return false; }
-        }
-        if (frame.flags & frame_key) {
-            frame.key = at + shape.key;
-            frame.key_size = map.field_at<uint8_t>(at, shape.key_size);
-            if (frame.key_size == 0) { return false; }
-        }
-        shape_behind_key(shape, frame.key_size, false);
+inline constexpr uint32_t any_fields = UINT32_MAX;
+
+// Reads the rest of one, whose place, flags and id are there, and nothing else; all but the link. `fields`: the flags of those that it is known
+// to have, of expiry and key. It ends at `limit`, a readable place, at the latest. `is_over` judges the deadline (0: none) before anything else
+// is read, which would have to outlive that call in registers. False: it is over, none, or damaged.
+template <uint32_t fields, class IsOver>
+inline bool read_common(const std::byte *at, uint32_t limit, uint32_t commit, Frame &frame, IsOver is_over) {
+    uint64_t available = (limit - frame.place) * place_size;
+    uint32_t present = fields == any_fields ? frame.flags & (frame_expiry | frame_key) : fields;
+    FrameShape shape = fields == any_fields ? shapes_to_key.of[present] : shape_to_key(fields);
+    if (fields != 0 && available < 2 * place_size) { return false; }
+    if (present & frame_expiry) {
+        frame.expires = field_at<uint64_t>(at, shape.expiry);
+        if (is_over(frame.expires)) { return false; }
     }
+    if (present & frame_key) {
+        frame.key = at + shape.key;
+        frame.key_size = field_at<uint8_t>(at, shape.key_size);
+        if (frame.key_size == 0) { return false; }
+    }
+    shape_behind_key(shape, frame.key_size, false);
     frame.size = commit - 1;
     frame.payload = at + shape.payload;
     frame.length = frame_length(shape.payload, frame.size);
@@ -225,8 +226,7 @@ private:
     frame.id = frame_id(id_flags);
     auto is_never_over = [](uint64_t) { return false; };
     bool is_common = (frame.flags & ~common_flags) == 0 && frame.id != 0 && end <= map.readable;
-    is_common = is_common && read_common<true>(map, at, commit, frame, is_never_over) && frame.length <= end - place;
-    if (__builtin_expect(is_common, 1)) { return 1; }
+    if (__builtin_expect(is_common && read_common<any_fields>(at, end, commit, frame, is_never_over), 1)) { return 1; }
     return FrameWalk(map, place, end).next(frame);
 }
 inline int frame_below(const SegmentFile &file, uint32_t place, uint32_t end, Frame &frame) {

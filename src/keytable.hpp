@@ -21,7 +21,7 @@ inline uint64_t eight_bytes(const char *from) {
 }
 // 1..7 of them, as parts that overlap: a copy of a few bytes costs more than they do. Different bytes make different numbers, so the
 // bytes that both parts have must come to lie on each other, in either byte order.
-inline uint64_t few_bytes(const char *from, size_t size) {
+[[gnu::always_inline]] inline uint64_t few_bytes(const char *from, size_t size) {
     if (size >= 4) {
         uint32_t first, last;
         copy_bytes(&first, from, sizeof first);
@@ -136,10 +136,37 @@ template <class Source> inline int64_t version_below(const Source &source, uint3
 int64_t key_version_at(const SegmentMap &map, uint32_t end, const KeySlot &slot);
 
 // The version of a key that was newest at `end`: its place, 0 none, or -EBADMSG.
-template <class Source> [[gnu::always_inline]] inline int64_t key_find(const Source &source, uint32_t end, const Key &key) {
-    source.all_is_committed_below(end);
-    SlotSearch search = find_slot(source, end, key);
-    return search.found ? version_below(source, search.version, end) : 0;
+inline int64_t key_find(const SegmentMap &map, uint32_t end, const Key &key) {
+    KeySearch search = key_search(map, end, key);
+    return search.found ? key_version_at(map, end, *search.slot) : 0;
+}
+inline int64_t key_find(const SegmentFile &file, uint32_t end, const Key &key) {
+    file.all_is_committed_below(end);
+    SlotSearch search = find_slot(file, end, key);
+    return search.found ? version_below(file, search.version, end) : 0;
+}
+
+// The same for most keys, and the frame: a common chunk of no commit since `end`, which is a readable place. False: it takes key_find to tell.
+[[gnu::always_inline]] inline bool key_find_at_once(const SegmentMap &map, uint32_t end, const Key &key, Frame &frame) {
+    uint64_t mask = map.geometry.table_slots - 1, slot = key.hash & mask;
+    for (uint64_t i = 0; map.slot_hash(slot) != key.hash; slot = (slot + 1) & mask) {
+        if (map.slot_frame(slot) == 0 || i++ == mask) { return false; }
+    }
+    uint32_t place = newest_version(observe_versions(map.table()[slot].versions));
+    if (place >= end) { return false; }
+    const std::byte *at = map.position(place);
+    const FrameHeader &header = *shared_at<FrameHeader>(at);
+    uint32_t commit = observe_commit(header.commit);
+    uint64_t id_flags = peek(header.id_flags);
+    constexpr uint32_t other_flags = common_flags & ~uint32_t(frame_key);
+    frame = {};
+    frame.place = place;
+    frame.flags = (frame_flags(id_flags) & other_flags) | frame_key;
+    frame.id = frame_id(id_flags);
+    bool is_common = (frame_flags(id_flags) & ~other_flags) == frame_key && frame.id != 0;
+    auto is_never_over = [](uint64_t) { return false; };
+    return is_common && read_common<any_fields>(at, end, commit, frame, is_never_over) && frame.key_size == key.size &&
+           equal_keys(frame.key, key.bytes, key.size);
 }
 
 // Claims an empty slot for the key of the frame at `place`, which the next commit publishes.

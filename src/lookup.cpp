@@ -43,7 +43,13 @@ template <class Form> int find_newest(Reader &reader, const void *key, size_t si
     Attachment &segment = *reader.key_segment;
     if (int error = segment_end<Form>(segment, reader.key_end, reader.key_end); error < 0) { return error; }
     const auto &source = Form::source(segment);
-    int found = find_key_in(segment, segment.map, source, reader.key_end, key_of(reader, key, size), ret_frame);
+    Key wanted = key_of(reader, key, size);
+    if constexpr (!Form::copies) {
+        if (key_find_at_once(segment.map, reader.key_end, wanted, ret_frame)) {
+            return is_current(source, ret_frame, reader.key_end);
+        }
+    }
+    int found = find_key_in(segment, segment.map, source, reader.key_end, wanted, ret_frame);
     return source.error() < 0 ? 0 : found; // the copier tells
 }
 
@@ -154,7 +160,7 @@ template <class Form> int is_live(Reader &reader, const speculo_chunk &chunk) {
 template <class Source> int find_key(const Source &source, uint32_t end, const Key &key, Frame &ret_frame) {
     int64_t place = key_find(source, end, key);
     if (place <= 0) { return int(place); }
-    int found = frame_below(source, uint32_t(place), end, ret_frame);
+    int found = FrameWalk(source, uint32_t(place), end).next(ret_frame);
     if (found <= 0) { return found; }
     return ret_frame.is_chunk() && is_current(source, ret_frame, end);
 }

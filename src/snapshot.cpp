@@ -42,7 +42,7 @@ template <class Source> inline bool is_visible(const speculo_snapshot &snapshot,
     return frame.is_chunk() && !is_superseded && !is_over;
 }
 
-inline void fill(const speculo_snapshot &snapshot, const Frame &frame, speculo_chunk *ret_chunk) {
+[[gnu::always_inline]] inline void fill(const speculo_snapshot &snapshot, const Frame &frame, speculo_chunk *ret_chunk) {
     fill_view(*ret_chunk, frame, *snapshot.segment, ViewKind::snapshot, snapshot.handle, snapshot.number);
 }
 
@@ -85,12 +85,17 @@ template <class Form> int next(speculo_snapshot &snapshot, speculo_chunk *ret_ch
     }
 }
 
-template <class Form> int look_up(speculo_snapshot &snapshot, const Key &key, speculo_chunk *ret_chunk) {
+template <class Form> [[gnu::noinline]] int look_up(speculo_snapshot &snapshot, const Key &key, speculo_chunk *ret_chunk) {
     const auto &source = source_of(snapshot, Form{});
     Frame frame;
     int found = find_key_in(*snapshot.segment, snapshot.map, source, snapshot.end, key, frame);
     if (found <= 0) { return found; }
     return is_visible(snapshot, source, frame) ? give(snapshot, frame, ret_chunk, Form{}) : 0;
+}
+
+[[gnu::cold, gnu::noinline]] int look_up_in_copies(speculo_snapshot &snapshot, const Key &key, speculo_chunk *ret_chunk) {
+    snapshot.copier->begin(true);
+    return snapshot.copier->finish(look_up<Copied>(snapshot, key, ret_chunk));
 }
 
 // Whether the area was removed and all is read. A removal marks it; that it lost its name another way takes a system call to see, and
@@ -174,8 +179,12 @@ int snapshot_next(speculo_snapshot &snapshot, speculo_chunk *ret_chunk) {
 
 int snapshot_key(speculo_snapshot &snapshot, const void *key, size_t key_size, speculo_chunk *ret_chunk) {
     Key wanted{static_cast<const std::byte *>(key), uint32_t(key_size), key_hash(snapshot.seed, key, key_size)};
-    return in_form(
-        snapshot.copier, [&](auto form) { return look_up<decltype(form)>(snapshot, wanted, ret_chunk); }, true);
+    if (__builtin_expect(snapshot.copier != nullptr, 0)) { return look_up_in_copies(snapshot, wanted, ret_chunk); }
+    Frame frame;
+    if (!key_find_at_once(snapshot.map, snapshot.end, wanted, frame)) { return look_up<Mapped>(snapshot, wanted, ret_chunk); }
+    if (!is_visible(snapshot, snapshot.map, frame)) { return 0; }
+    fill(snapshot, frame, ret_chunk);
+    return 1;
 }
 
 void snapshot_close(speculo_snapshot *snapshot) {

@@ -368,6 +368,7 @@ void look_everywhere(const core::SegmentMap &map, uint64_t seed) {
             core::Key key{reinterpret_cast<const std::byte *>(text), uint32_t(std::strlen(text)), 0};
             key.hash = core::key_hash(seed, text, key.size);
             if (core::find_key(map, one, key, frame) == 1) { expect_inside(map, frame); }
+            if (core::key_find_at_once(map, one, key, frame)) { expect_inside(map, frame); }
         }
     }
 }

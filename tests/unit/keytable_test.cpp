@@ -202,7 +202,7 @@ TEST_F(KeyTable, P10_damaged_links_end) {
 TEST_F(KeyTable, P10_any_table_gives_an_answer) {
     std::mt19937_64 random(8);
     while (end + 20 < map.readable) { store("key" + std::to_string(id % 7)); }
-    int found = 0, missed = 0;
+    int found = 0, missed = 0, at_once = 0;
     for (int round = 0; round < 100000; ++round) {
         KeySlot &changed = map.table()[random() % slots];
         put(changed.frame, random() % 9 ? uint32_t(random() % (end + 10)) : uint32_t(random()));
@@ -213,6 +213,12 @@ TEST_F(KeyTable, P10_any_table_gives_an_answer) {
         KeySearch result = key_search(map, at_end, key_of(key, uint32_t(random() % 3)));
         if (result.slot) { ASSERT_LT(index_of(result.slot), slots); }
         ++(result.found ? found : missed);
+        Frame frame;
+        if (key_find_at_once(map, at_end, key_of(key, uint32_t(random() % 3)), frame)) {
+            ASSERT_LE(frame.end(), at_end);
+            ASSERT_EQ(std::string(reinterpret_cast<const char *>(frame.key), frame.key_size), key);
+            ++at_once;
+        }
         if (result.found) {
             int64_t place = key_version_at(map, at_end, *result.slot);
             ASSERT_TRUE(place == -EBADMSG || (place >= 0 && place < at_end)) << place;
@@ -220,6 +226,60 @@ TEST_F(KeyTable, P10_any_table_gives_an_answer) {
     }
     EXPECT_GT(found, 100);
     EXPECT_GT(missed, 100);
+    EXPECT_GT(at_once, 100);
+}
+
+// ---- at once ----------------------------------------------------------------------------------------------------------------
+
+TEST_F(KeyTable, finds_at_once_what_is_newest) {
+    std::mt19937_64 random(9);
+    std::map<std::string, uint32_t> newest;
+    std::vector<std::pair<uint32_t, std::map<std::string, uint32_t>>> ends;
+    for (int i = 0; i < 300; ++i) {
+        std::string key(1 + random() % (i < 150 ? 9 : 2), char('a' + random() % 3));
+        uint32_t hash = uint32_t(key.size() % 4); // many keys have one slot, and some of them one hash
+        KeySearch place = search(key, hash);
+        if (!place.slot) { continue; }
+        uint32_t before = place.found ? newest_version(peek(place.slot->versions)) : 0;
+        if (place.found) {
+            publish_versions(place.slot->versions, pack_versions(store(key, before), before));
+            newest[key] = newest_version(peek(place.slot->versions));
+        } else {
+            key_claim(*place.slot, hash, newest[key] = store(key));
+        }
+        ends.push_back({end, newest});
+    }
+    int at_once = 0, not_at_once = 0;
+    for (const auto &[at_end, versions] : ends) {
+        for (const auto &[key, place] : newest) {
+            Frame frame;
+            bool found = key_find_at_once(map, at_end, key_of(key, uint32_t(key.size() % 4)), frame);
+            ++(found ? at_once : not_at_once);
+            if (!found) { continue; }
+            ASSERT_EQ(versions.count(key), 1u) << key;
+            EXPECT_EQ(frame.place, versions.at(key)) << key;
+            EXPECT_EQ(std::string(reinterpret_cast<const char *>(frame.key), frame.key_size), key);
+        }
+    }
+    EXPECT_GT(at_once, 100);
+    EXPECT_GT(not_at_once, 100);
+}
+
+TEST_F(KeyTable, finds_no_removal_at_once) {
+    KeySlot *slot = add("k", 5);
+    uint32_t place = newest_version(peek(slot->versions));
+    Frame frame;
+    EXPECT_TRUE(key_find_at_once(map, end, key_of("k", 5), frame));
+    put(map.frame(place).id_flags, pack_id(id, frame_key | frame_removed));
+    EXPECT_FALSE(key_find_at_once(map, end, key_of("k", 5), frame));
+    put(map.frame(place).id_flags, pack_id(0, frame_key));
+    EXPECT_FALSE(key_find_at_once(map, end, key_of("k", 5), frame));
+}
+
+TEST_F(KeyTable, P10_looks_once_through_a_full_table_for_what_is_found_at_once) {
+    for (uint32_t i = 0; i < slots; ++i) { key_claim(map.table()[i], 7, first_place); }
+    Frame frame;
+    EXPECT_FALSE(key_find_at_once(map, end, key_of("k", 5), frame));
 }
 
 // ---- hashes and sizes -------------------------------------------------------------------------------------------------------
