@@ -145,9 +145,9 @@ int next_segment(Writer &writer, const Geometry &geometry, const Survey &total, 
 
 // The retired segment whose turn is next, or has come if the copy is under construction there; null if there is none.
 WriterSegment *oldest_retired(const Writer &writer);
-uint32_t count_segments(const Writer &writer);
+uint32_t count_segments(const Writer &writer); // the parked ones aside
 
-// If fewer segments are wanted than there are. One that cursors have yet to leave waits for the next compaction.
+// If fewer segments are wanted than there are, or parked ones have not been needed for long. One that cursors have yet to leave waits for the next compaction.
 void drop_surplus(Writer &writer);
 
 } // namespace speculo::core

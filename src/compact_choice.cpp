@@ -9,6 +9,7 @@ namespace speculo::core {
 namespace {
 
 constexpr uint32_t quiet_before_halving = 4; // generations
+constexpr uint64_t quiet_before_unparking = 16;
 
 uint64_t most_capacity(const ControlPage &control) {
     uint64_t least = peek(control.capacity), most = peek(control.max_capacity);
@@ -34,14 +35,6 @@ struct Choice {
     bool is_full;    // the file system has refused another object of that size
 };
 
-int make_another(Writer &writer, const Choice &choice, WriterSegment **ret_segment) {
-    uint32_t slot = 0;
-    while (writer.segments[slot]) { ++slot; }
-    int error = segment_create(writer.area, slot, choice.geometry, choice.places, &writer.segments[slot]);
-    if (error == 0) { *ret_segment = writer.segments[slot]; }
-    return error;
-}
-
 // Takes its name from an object. Who is inside stays; it dies with its last user.
 void discard(Writer &writer, WriterSegment *segment) {
     os::operations.unlink(writer.area.place.directory, segment_name(writer.area.place, segment->slot, segment->nonce).text);
@@ -51,6 +44,82 @@ void discard(Writer &writer, WriterSegment *segment) {
     } else {
         segment_free(segment);
     }
+}
+
+// From now on nobody enters it, and it has no name.
+void drop(Writer &writer, WriterSegment *segment) {
+    segment_invalidate(*segment);
+    if (is_lossless(writer.area)) { segment_let_in_cursors(*segment); }
+    publish_slot(writer.area.control->slots[segment->slot], pack_slot(0, segment->incarnation));
+    writer.segments[segment->slot] = nullptr;
+    discard(writer, segment);
+}
+
+bool has_shape(const WriterSegment &segment, const Geometry &geometry) {
+    return segment.map.geometry.capacity == geometry.capacity && segment.map.geometry.table_slots == geometry.table_slots;
+}
+
+int retake(WriterSegment &segment, const Choice &choice) {
+    int error = segment_extend(segment, choice.places);
+    return error == 0 ? segment_retake(segment) : error;
+}
+
+// ---- parked segments ----
+// Where a reader may stand still without holding up the writer, a segment that it pins when its turn comes is parked: nobody enters it any more,
+// and once nobody is inside it serves in the place of the next one that is pinned. So many readers that take turns on a core cost no fresh pages.
+// When none was parked for some generations those that are go: a reader that is still inside one keeps it.
+
+bool may_park(const Writer &writer) { return os::has_range_locks && !is_lossless(writer.area); }
+
+WriterSegment *oldest_parked(const Writer &writer) {
+    WriterSegment *oldest = nullptr;
+    for (WriterSegment *segment : writer.segments) {
+        bool is_parked = segment && segment->parked != 0;
+        if (is_parked && (!oldest || segment->parked < oldest->parked)) { oldest = segment; }
+    }
+    return oldest;
+}
+
+// A parked one that nobody looks at any more; null: none.
+WriterSegment *take_parked(const Writer &writer, const Choice &choice) {
+    for (WriterSegment *segment : writer.segments) {
+        bool is_parked = segment && segment->parked != 0;
+        if (is_parked && has_shape(*segment, choice.geometry) && retake(*segment, choice) == 0) {
+            segment->parked = 0;
+            return segment;
+        }
+    }
+    return nullptr;
+}
+
+void park(Writer &writer, WriterSegment &segment) {
+    segment_invalidate(segment);
+    segment.parked = writer.last_parking = writer.current->generation;
+}
+
+void drop_all_parked(Writer &writer) {
+    while (WriterSegment *segment = oldest_parked(writer)) { drop(writer, segment); }
+}
+
+// ---- the choice ----
+
+// Beside those that there are.
+int make_another(Writer &writer, const Choice &choice, WriterSegment **ret_segment) {
+    if (WriterSegment *segment = take_parked(writer, choice)) {
+        *ret_segment = segment;
+        return 0;
+    }
+    uint32_t slot = 0;
+    while (slot < max_slots && writer.segments[slot]) { ++slot; }
+    if (slot == max_slots) {
+        WriterSegment *parked = oldest_parked(writer);
+        if (!parked) { return -ENOSPC; }
+        slot = parked->slot;
+        drop(writer, parked);
+    }
+    int error = segment_create(writer.area, slot, choice.geometry, choice.places, &writer.segments[slot]);
+    if (error == 0) { *ret_segment = writer.segments[slot]; }
+    return error;
 }
 
 // A fresh object takes the place of one that cannot be used again.
@@ -81,19 +150,24 @@ int retake_without_cursors(WriterSegment &segment, bool &ret_has_view) {
     return error;
 }
 
+// Somebody looks at the segment whose turn it is: another one in its place.
+int pass_by(Writer &writer, WriterSegment *pinned, const Choice &choice, WriterSegment **ret_segment) {
+    int error = may_park(writer) ? make_another(writer, choice, ret_segment) : -ENOSPC;
+    if (error == 0) { park(writer, *pinned); }
+    return error == -ENOSPC ? replace(writer, pinned, choice, ret_segment) : error;
+}
+
 // The oldest retired segment, used again if nobody looks at it; -EAGAIN in a lossless area while a cursor has yet to leave it.
 int take_retired(Writer &writer, const Choice &choice, WriterSegment **ret_segment) {
     WriterSegment *oldest = oldest_retired(writer);
     if (!oldest) { return -ENOSPC; }
-    const Geometry &geometry = oldest->map.geometry;
-    bool has_size = geometry.capacity == choice.geometry.capacity && geometry.table_slots == choice.geometry.table_slots;
+    bool has_size = has_shape(*oldest, choice.geometry);
     if (choice.is_full && !has_size) { return -ENOSPC; } // to wait for cursors would not help
     if (!has_size || oldest->has_pending) { return replace(writer, oldest, choice, ret_segment); }
-    if (int error = segment_extend(*oldest, choice.places); error < 0) { return error; }
-    int error = segment_retake(*oldest);
+    int error = retake(*oldest, choice);
     bool has_view = error == -EAGAIN;
     if (has_view && is_lossless(writer.area)) { error = retake_without_cursors(*oldest, has_view); }
-    if (has_view) { return replace(writer, oldest, choice, ret_segment); }
+    if (has_view) { return pass_by(writer, oldest, choice, ret_segment); }
     if (error == 0) { *ret_segment = oldest; }
     return error;
 }
@@ -126,6 +200,11 @@ void count_quiet(Writer &writer, const Survey &total) {
 int next_segment(Writer &writer, const Geometry &geometry, const Survey &total, uint64_t places, WriterSegment **ret_segment) {
     Choice choice{geometry, places, false};
     int error = take_segment(writer, choice, ret_segment);
+    if (error == -ENOSPC && oldest_parked(writer)) { // what they take may do
+        drop_all_parked(writer);
+        choice.is_full = false;
+        error = take_segment(writer, choice, ret_segment);
+    }
     WriterSegment *oldest = oldest_retired(writer);
     if (error != -ENOSPC || !oldest) { return error; }
     const Geometry &there = oldest->map.geometry;
@@ -137,7 +216,7 @@ int next_segment(Writer &writer, const Geometry &geometry, const Survey &total, 
 WriterSegment *oldest_retired(const Writer &writer) {
     WriterSegment *oldest = nullptr;
     for (WriterSegment *segment : writer.segments) {
-        if (!segment || segment == writer.current) { continue; }
+        if (!segment || segment == writer.current || segment->parked != 0) { continue; }
         if (!oldest || segment->generation < oldest->generation) { oldest = segment; }
     }
     return oldest;
@@ -145,20 +224,17 @@ WriterSegment *oldest_retired(const Writer &writer) {
 
 uint32_t count_segments(const Writer &writer) {
     uint32_t count = 0;
-    for (const WriterSegment *segment : writer.segments) { count += segment != nullptr; }
+    for (const WriterSegment *segment : writer.segments) { count += segment && segment->parked == 0; }
     return count;
 }
 
 void drop_surplus(Writer &writer) {
+    if (writer.current->generation - writer.last_parking >= quiet_before_unparking) { drop_all_parked(writer); }
     while (count_segments(writer) > peek(writer.area.control->segments)) {
         WriterSegment *oldest = oldest_retired(writer);
         if (!oldest) { return; }
         if (is_lossless(writer.area) && segment_shut_out_cursors(*oldest) < 0) { return; }
-        segment_invalidate(*oldest);
-        if (is_lossless(writer.area)) { segment_let_in_cursors(*oldest); }
-        publish_slot(writer.area.control->slots[oldest->slot], pack_slot(0, oldest->incarnation));
-        writer.segments[oldest->slot] = nullptr;
-        discard(writer, oldest);
+        drop(writer, oldest);
     }
 }
 

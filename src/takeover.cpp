@@ -201,6 +201,7 @@ int take_over(Writer &writer) {
     if (writer.current->generation != current_generation(current)) { return -EBADMSG; }
     sort_out_generations(writer);
     if (int error = resume(writer); error < 0) { return error; }
+    drop_surplus(writer); // what was parked
     unlink_leftovers(writer.area);
     return 0;
 }

@@ -148,7 +148,8 @@ typedef struct speculo_area_options {
     uint32_t mode;            /**< WRITE: permission bits for readers, default 0600; any beyond 0644 is `-EINVAL` */
     uint32_t compact_percent; /**< WRITE: compact once this share of the used bytes is dead, 1..100; 0: only when full */
     uint64_t prefault;        /**< bytes to make resident at open; without meaning where nothing is mapped */
-    uint32_t segments;        /**< WRITE: memory objects used in turn, 2..16; default 3 */
+    uint32_t segments;        /**< WRITE: memory objects used in turn, 2..16; default 3. For those that readers pin there are more,
+                                   up to 16 in all */
     uint32_t flags;           /**< SPECULO_AREA_* */
     uint32_t trusted_uid;     /**< READ, with #SPECULO_AREA_TRUST_UID: an owner to be trusted */
     uint32_t reserved32;      /**< zero */
@@ -170,7 +171,7 @@ typedef struct speculo_area_info {
     uint64_t superseded_chunks; /**< chunks still stored in the current segment that were superseded, removed or obsoleted */
     uint64_t newest_id;         /**< of the newest commit; 0: none yet */
     uint64_t generation;        /**< number of the current segment; 1: never compacted */
-    uint64_t segments;          /**< named memory objects for chunks */
+    uint64_t segments;          /**< named memory objects for chunks, those that readers pin, or have pinned lately, among them */
     uint64_t memory;            /**< their bytes in all */
     uint64_t skipped;           /**< reader: ids behind its first position that it passed without delivering (not by seeking) */
     uint32_t writer_alive;      /**< 1: a process has the writer's role (also where that cannot be known), 0: none */

@@ -14,7 +14,7 @@ namespace {
 using namespace speculo::test;
 
 constexpr uint64_t capacity = 32 << 10;
-constexpr uint32_t segments = 4;
+constexpr uint32_t segments = 4, most_segments = 16;
 
 struct Progress {
     std::atomic<uint64_t> commits{0}, newest{0};
@@ -97,6 +97,14 @@ int read_until_killed(const char *name, Progress &progress) {
     }
 }
 
+uint64_t count_segments(speculo_area *witness) {
+    speculo_area_info info{};
+    info.struct_size = sizeof info;
+    info.flags = SPECULO_INFO_QUICK;
+    EXPECT_EQ(speculo_area_get_info(witness, &info), 0);
+    return info.segments;
+}
+
 void kill_readers(uint32_t flags, uint64_t rounds) {
     AreaName name;
     SharedPage<Progress> writing, reading;
@@ -113,14 +121,11 @@ void kill_readers(uint32_t flags, uint64_t rounds) {
         }
         reader.kill_after(dice() % 1000000);
         EXPECT_TRUE(reader.was_killed()) << reading->complaint;
-        speculo_area_info info{};
-        info.struct_size = sizeof info;
-        info.flags = SPECULO_INFO_QUICK;
-        EXPECT_EQ(speculo_area_get_info(witness, &info), 0);
-        EXPECT_LE(info.segments, segments);
+        EXPECT_LE(count_segments(witness), most_segments);
     }
     uint64_t commits = writing->commits;
     EXPECT_TRUE(writer.wait_until([&] { return writing->commits > commits + 1000; })) << "the dead hold the writer back";
+    EXPECT_TRUE(writer.wait_until([&] { return count_segments(witness) == segments; })) << "what the dead have pinned is kept";
     writer.kill_after(0);
     EXPECT_TRUE(writer.was_killed()) << writing->complaint;
     speculo_area_close(witness);

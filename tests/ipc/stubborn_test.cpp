@@ -43,6 +43,7 @@ TEST_F(Stubborn, P4_P5_P7_a_stopped_reader_and_a_killed_one_disturb_nobody) {
             EXPECT_OK(writer_.ask("write 1 60 lasting"));
             ++lasting;
         }
+        if (i < 20) { continue; } // what they were in is parked for some compactions
         Answer info = writer_.ask("info");
         if (memory == 0) { memory = info["memory"]; }
         EXPECT_EQ(info["segments"], 3u) << info.text();
@@ -72,7 +73,7 @@ TEST_F(Stubborn, P4_what_the_dead_held_is_given_back) {
     killed_.signal(SIGKILL);
     stopped_.wait();
     killed_.wait();
-    EXPECT_OK(writer_.ask("cross 3 500"));
+    EXPECT_OK(writer_.ask("cross 20 500"));
     std::vector<std::string> before = name_.files();
     EXPECT_OK(writer_.ask("cross 30 500"));
     std::vector<std::string> after = name_.files();

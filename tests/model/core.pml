@@ -32,6 +32,7 @@ hidden byte lossless, ahead; /* yes or no */
 #define NO_CHECK 20           /* break: reader: enters without a look at the generation */
 #define CHECK_FIRST 21        /* break: reader: looks at the generation before it has the lock */
 #define WORD_BELIEVED 22      /* break: reader: a successor word counts, whatever the end */
+#define PARKED_IS_FREE 24     /* break: a parked segment is used again without asking for the lock */
 #define NO_LAST_LOOK 23       /* break: reader: goes to the next segment at a zero word when `current` has moved */
 
 c_decl {
@@ -60,6 +61,7 @@ typedef Object {
 }
 Object object[OBJECTS];
 bool named[OBJECTS];
+bool parked[OBJECTS]; /* somebody was inside when its turn came; of the writer's memory */
 byte current_generation, current; /* one word */
 byte write_lock = NONE;           /* the segment that the writer has locked, for a moment */
 
@@ -105,7 +107,7 @@ inline find_oldest() {
         o = NONE; count = 0;
         for (i : 0 .. OBJECTS - 1) {
             if
-            :: named[i] ->
+            :: named[i] && !parked[i] ->
                 count = count + 1;
                 if
                 :: i != here && (o == NONE || object[i].generation < object[o].generation) -> o = i
@@ -144,6 +146,21 @@ inline find_fresh() {
         for (i : 0 .. PLACES - 1) {
             object[fresh].commit[i] = ZERO; object[fresh].successor[i] = 0; object[fresh].id[i] = 0; object[fresh].kind[i] = 0
         }
+    }
+}
+
+/* A parked segment that nobody is inside. */
+inline find_parked() {
+    d_step {
+        fresh = NONE;
+        for (i : 0 .. OBJECTS - 1) {
+            is_viewed(i, yes);
+            if
+            :: parked[i] && (!yes || broken == PARKED_IS_FREE) && fresh == NONE -> fresh = i
+            :: else
+            fi
+        }
+        yes = false
     }
 }
 
@@ -263,7 +280,7 @@ commit:
         goto work
     };
 
-    /* Takes a segment: a new one, the oldest if nobody is inside, or a fresh one in its place. */
+    /* Takes a segment: a new one, the oldest if nobody is inside, or else a parked or a fresh one, while that one is parked or loses its name. */
 begin_ahead:
 compact:
     atomic {
@@ -302,11 +319,18 @@ compact:
     atomic { may_die(); next = o; clear(); from = 0; to = 0; goto taken };
 
 replace:
-    atomic { may_die(); yes = false; find_fresh(); named[fresh] = true; named[o] = false; };
+    if
+    :: atomic { lossless -> may_die(); yes = false; find_fresh(); named[fresh] = true; named[o] = false }
+    :: atomic { !lossless -> find_parked(); if :: fresh != NONE -> may_die(); write_lock = fresh; goto unpark :: else -> may_die(); find_fresh(); named[fresh] = true; parked[o] = true fi }
+    fi;
+replaced:
     atomic {
         may_die(); object[o].generation = 0;
-        next = fresh; clear(); from = 0; to = 0
+        next = fresh; clear(); from = 0; to = 0; goto taken
     };
+unpark:
+    atomic { may_die(); object[fresh].generation = 0 };
+    atomic { may_die(); write_lock = NONE; parked[fresh] = false; parked[o] = true; goto replaced };
 taken:
     atomic {
         if
@@ -363,6 +387,7 @@ takeover:
         d_step {
             next = NONE; from = 0; to = 0; size = 0; first_kind = 0; second_kind = 0; did = 0; yes = false;
             last = NONE; fresh = 0; count = 0; tail = 0;
+            for (i : 0 .. OBJECTS - 1) { parked[i] = false }
             here = current;
             o = NONE;
             for (i : 0 .. OBJECTS - 1) {
@@ -445,8 +470,15 @@ takeover:
             assert(live == 0 || (last != NONE && object[here].id[last] == live));
             i = 0; o = 0; end = 0
         }
-        goto work
     };
+    do /* what was parked is one too many */
+    :: atomic {
+        find_oldest();
+        if
+        :: count > segments -> may_die(); object[o].generation = 0; named[o] = false
+        :: else -> i = 0; o = 0; count = 0; goto work
+        fi }
+    od;
 over:
     skip
 }

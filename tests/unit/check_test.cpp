@@ -390,15 +390,16 @@ TEST(CheckOfOldAreas, P8_incarnations_wrap_around) {
     Handle writer = make_area(name, options), follower = open_reader(name);
     AreaProbe area(name);
     core::publish_slot(area.control().slots[1], core::pack_slot(0, UINT32_MAX - 1));
-    std::vector<Handle> pins; // each generation takes a fresh object
-    for (int i = 0; i < 8; ++i) {
+    std::vector<Handle>
+        pins; // each generation takes a fresh object; when there is no slot any more, that of the one parked first
+    for (int i = 0; i < 24; ++i) {
         pins.push_back(open_reader(name));
         compact_now(writer);
         uint64_t id = commit_chunk(writer, "chunk");
         expect_sound(name);
         EXPECT_EQ(ids_of(read_all(follower)), Ids{id});
     }
-    EXPECT_LT(core::slot_incarnation(core::observe_slot(area.control().slots[1])), 8u);
+    EXPECT_LT(core::slot_incarnation(core::observe_slot(area.control().slots[1])), 24u);
 }
 
 } // namespace
