@@ -11,7 +11,7 @@ namespace {
 
 constexpr uint64_t everything = UINT64_MAX;
 constexpr uint64_t least_work = (16 << 10) / place_size; // less is done at once
-constexpr uint64_t share = places_per_page;              // allocated between two shares of the work
+constexpr uint64_t share = (1 << 10) / place_size;       // allocated between two shares of the work
 
 uint32_t payload_offset_of(const Pending &pending) {
     return frame_shape(field_flags(pending.flags), pending.key_size, pending.has_long_size).payload;

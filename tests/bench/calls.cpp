@@ -60,7 +60,7 @@ void write(speculo_area *writer, const speculo_chunk_options *options, uint64_t 
 
 void measure_area(const Plan &plan) {
     bench::AreaOptions options;
-    options.capacity = 2 * plan.bytes + (plan.bytes >> 1);
+    options.capacity = 2 * plan.bytes;
     options.segments = 3;
     options.prefault = 4 * options.capacity;
     bench::WritersArea area(options);
