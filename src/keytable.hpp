@@ -149,8 +149,11 @@ inline int64_t key_find(const SegmentFile &file, uint32_t end, const Key &key) {
 // The same for most keys, and the frame: a common chunk of no commit since `end`, which is a readable place. False: it takes key_find to tell.
 [[gnu::always_inline]] inline bool key_find_at_once(const SegmentMap &map, uint32_t end, const Key &key, Frame &frame) {
     uint64_t mask = map.geometry.table_slots - 1, slot = key.hash & mask;
-    for (uint64_t i = 0; map.slot_hash(slot) != key.hash; slot = (slot + 1) & mask) {
-        if (map.slot_frame(slot) == 0 || i++ == mask) { return false; }
+    for (uint64_t i = 0;; slot = (slot + 1) & mask) {
+        uint32_t first = map.slot_frame(slot); // an empty slot may have a hash and versions of a former generation
+        if (first == 0 || first >= end) { return false; }
+        if (map.slot_hash(slot) == key.hash) { break; }
+        if (i++ == mask) { return false; }
     }
     uint32_t place = newest_version(observe_versions(map.table()[slot].versions));
     if (place >= end) { return false; }

@@ -265,6 +265,17 @@ TEST_F(KeyTable, finds_at_once_what_is_newest) {
     EXPECT_GT(not_at_once, 100);
 }
 
+// An emptied table has no frames, but hashes and versions are as they were.
+TEST_F(KeyTable, finds_nothing_at_once_in_an_emptied_slot) {
+    KeySlot *slot = add("k", 5);
+    Frame frame;
+    EXPECT_TRUE(key_find_at_once(map, end, key_of("k", 5), frame));
+    put(slot->frame, 0u);
+    EXPECT_FALSE(key_find_at_once(map, end, key_of("k", 5), frame));
+    put(slot->frame, end); // and claimed anew
+    EXPECT_FALSE(key_find_at_once(map, end, key_of("k", 5), frame));
+}
+
 TEST_F(KeyTable, finds_no_removal_at_once) {
     KeySlot *slot = add("k", 5);
     uint32_t place = newest_version(peek(slot->versions));
