@@ -8,8 +8,8 @@ namespace speculo::core {
 
 namespace {
 
-constexpr uint32_t quiet_before_halving = 4; // generations
-constexpr uint64_t quiet_before_unparking = 16;
+constexpr uint32_t quiet_before_halving = 4;            // generations
+constexpr uint64_t quiet_before_unparking = 1000000000; // ns
 
 uint64_t most_capacity(const ControlPage &control) {
     uint64_t least = peek(control.capacity), most = peek(control.max_capacity);
@@ -67,7 +67,7 @@ int retake(WriterSegment &segment, const Choice &choice) {
 // ---- parked segments ----
 // Where a reader may stand still without holding up the writer, a segment that it pins when its turn comes is parked: nobody enters it any more,
 // and once nobody is inside it serves in the place of the next one that is pinned. So many readers that take turns on a core cost no fresh pages.
-// When none was parked for some generations those that are go: a reader that is still inside one keeps it.
+// When none was parked for a second those that are go: a reader that is still inside one keeps it.
 
 bool may_park(const Writer &writer) { return os::has_range_locks && !is_lossless(writer.area); }
 
@@ -94,7 +94,12 @@ WriterSegment *take_parked(const Writer &writer, const Choice &choice) {
 
 void park(Writer &writer, WriterSegment &segment) {
     segment_invalidate(segment);
-    segment.parked = writer.last_parking = writer.current->generation;
+    segment.parked = writer.current->generation;
+    writer.last_parking = os::operations.clock_coarse();
+}
+
+bool are_parked_in_vain(const Writer &writer) {
+    return oldest_parked(writer) && os::operations.clock_coarse() - writer.last_parking >= quiet_before_unparking;
 }
 
 void drop_all_parked(Writer &writer) {
@@ -229,7 +234,7 @@ uint32_t count_segments(const Writer &writer) {
 }
 
 void drop_surplus(Writer &writer) {
-    if (writer.current->generation - writer.last_parking >= quiet_before_unparking) { drop_all_parked(writer); }
+    if (are_parked_in_vain(writer)) { drop_all_parked(writer); }
     while (count_segments(writer) > peek(writer.area.control->segments)) {
         WriterSegment *oldest = oldest_retired(writer);
         if (!oldest) { return; }

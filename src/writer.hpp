@@ -71,7 +71,7 @@ struct Writer : speculo_area {
     bool is_spread;             // what is pending lies in several segments: some were left meanwhile
     uint64_t retry_place;       // compact_percent: not again before the tail is here
     uint32_t quiet_generations; // how many in a row used less than a quarter
-    uint64_t last_parking;      // the generation that was current
+    uint64_t last_parking;      // by the coarse clock
     bool is_refused;            // lossless: the last compaction met cursors that had not caught up
 };
 

@@ -153,7 +153,7 @@ MUTANTS = [
     Mutant('parked-segment-of-any-size-serves', 'src/compact_choice.cpp', 'is_parked && has_shape(*segment, choice.geometry) &&',
            'is_parked &&', 'compact_choice'),
     Mutant('segments-are-parked-for-ever', 'src/compact_choice.cpp',
-           'if (writer.current->generation - writer.last_parking >= quiet_before_unparking) { drop_all_parked(writer); }', '',
+           'if (are_parked_in_vain(writer)) { drop_all_parked(writer); }', '',
            'compact_choice pins'),
     Mutant('parked-segments-take-what-is-needed', 'src/compact_choice.cpp', 'if (error == -ENOSPC && oldest_parked(writer))', 'if (false)',
            'compact_choice'),

@@ -218,7 +218,8 @@ TEST_F(Pins, P4_each_pinned_object_costs_one_fresh_one) {
         EXPECT_GE(objects_made(), 6u); // one for each generation
     }
     EXPECT_EQ(info_of(writer).segments, os::has_range_locks && !are_readers_untrusting() ? 4u : 3u); // the pinned one is parked
-    for (int i = 0; i < 16; ++i) { compact_now(writer); }
+    faults.clock.jump(int64_t(1100 * ms));
+    compact_now(writer);
     EXPECT_EQ(info_of(writer).segments, 3u); // however many are pinned
     EXPECT_EQ(seen(held).payload, "x");
     speculo_chunk_release(&held);
@@ -365,7 +366,9 @@ TEST_F(Pins, an_object_that_took_the_slot_is_another_attachment) {
     ASSERT_EQ(core::attachment_get(probe.area(), attachments, 0, entry, &again), 0);
     EXPECT_EQ(first, again);
     ASSERT_EQ(core::attachment_pin(*first, 1, core::Entry::view), 0);
-    for (int i = 0; i < 20; ++i) { compact_now(writer); } // parks it, and gives it up
+    for (int i = 0; i < 3; ++i) { compact_now(writer); } // parks it,
+    faults.clock.jump(int64_t(1100 * ms));
+    compact_now(writer); // and gives it up
     Handle reader = open_reader(name);
     for (int i = 0; i < 3; ++i) { compact_now(writer); } // parks the reader's; another one takes the slot
     uint64_t fresh = core::peek(probe.control().slots[0]);
