@@ -143,11 +143,14 @@ void count_quiet(Writer &writer, const Survey &total);
 // it has room for the total. -EAGAIN in a lossless area while a cursor has yet to leave the one whose turn it is.
 int next_segment(Writer &writer, const Geometry &geometry, const Survey &total, uint64_t places, WriterSegment **ret_segment);
 
-// The retired segment whose turn is next, or has come if the copy is under construction there; null if there is none.
+// The retired segment whose turn is next, or has come if the copy is under construction there, and that is not parked; null if there is none.
 WriterSegment *oldest_retired(const Writer &writer);
 uint32_t count_segments(const Writer &writer); // the parked ones aside
 
-// If fewer segments are wanted than there are, or parked ones have not been needed for long. One that cursors have yet to leave waits for the next compaction.
+// Gives back what is parked; whoever is inside keeps it.
+void drop_parked(Writer &writer);
+// If fewer segments are wanted than there are, or parked ones have not been needed for long. One that cursors have yet to leave waits for the
+// next compaction.
 void drop_surplus(Writer &writer);
 
 } // namespace speculo::core

@@ -102,10 +102,6 @@ bool are_parked_in_vain(const Writer &writer) {
     return oldest_parked(writer) && os::operations.clock_coarse() - writer.last_parking >= quiet_before_unparking;
 }
 
-void drop_all_parked(Writer &writer) {
-    while (WriterSegment *segment = oldest_parked(writer)) { drop(writer, segment); }
-}
-
 // ---- the choice ----
 
 // Beside those that there are.
@@ -206,7 +202,7 @@ int next_segment(Writer &writer, const Geometry &geometry, const Survey &total, 
     Choice choice{geometry, places, false};
     int error = take_segment(writer, choice, ret_segment);
     if (error == -ENOSPC && oldest_parked(writer)) { // what they take may do
-        drop_all_parked(writer);
+        drop_parked(writer);
         choice.is_full = false;
         error = take_segment(writer, choice, ret_segment);
     }
@@ -233,8 +229,12 @@ uint32_t count_segments(const Writer &writer) {
     return count;
 }
 
+void drop_parked(Writer &writer) {
+    while (WriterSegment *segment = oldest_parked(writer)) { drop(writer, segment); }
+}
+
 void drop_surplus(Writer &writer) {
-    if (are_parked_in_vain(writer)) { drop_all_parked(writer); }
+    if (are_parked_in_vain(writer)) { drop_parked(writer); }
     while (count_segments(writer) > peek(writer.area.control->segments)) {
         WriterSegment *oldest = oldest_retired(writer);
         if (!oldest) { return; }

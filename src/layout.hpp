@@ -133,9 +133,9 @@ struct SegmentHeader {
     Shared<uint64_t> generation; // 0: being overwritten, or not to be entered any more
     uint8_t unused2[48];
     Shared<uint32_t> hint; // an end not older than the last commit but one
-    uint8_t unused3[3964];
+    uint8_t unused3[60];
 };
-static_assert(sizeof(SegmentHeader) == page_size);
+static_assert(sizeof(SegmentHeader) == 192); // the rest of its page is unused
 static_assert(offsetof(SegmentHeader, version) == 8 && offsetof(SegmentHeader, byte_order) == 12);
 static_assert(offsetof(SegmentHeader, area_id) == 16 && offsetof(SegmentHeader, incarnation) == 36);
 static_assert(offsetof(SegmentHeader, table_slots) == 48);

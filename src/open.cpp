@@ -262,6 +262,7 @@ void writer_close(Writer *writer) {
     if (!is_own) { disown_mappings(*writer); }
     if (is_own && writer->current) {
         writer_rollback(*writer);
+        drop_parked(*writer);
         write_back(*writer);
     }
     if (writer->area.control && writer->role_lock.fd >= 0) {

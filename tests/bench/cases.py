@@ -182,8 +182,10 @@ def add_sides(suite: Suite) -> None:
 
 def add_readers(suite: Suite) -> None:
     counts = (1, 3, 16)
-    variants = [own(f'{name}, {readers_of(count)}', transport, 'crowd', 64, 'free', f'readers={count}', role=role)
-                for name, transport, role in (('bare log', 'log', 'shown'), ('area', 'area', 'ours')) for count in counts]
+    # Readers on one core take turns of some ms, and there are to be many turns; of a log so long there would be gigabytes.
+    stores = (('bare log', 'log', 'shown', MESSAGES[64]), ('area', 'area', 'ours', 8 * MESSAGES[64]))
+    variants = [own(f'{name}, {readers_of(readers)}', transport, 'crowd', 64, 'free', f'readers={readers}', role=role, count=count)
+                for name, transport, role, count in stores for readers in counts]
     suite.add('readers', 'not lossless, 64 B: the writer with several readers on the other core', 'ns a message, of the writer',
               variants, targets=tuple(ratio(f'area, {readers_of(count)}', ['area, 1 reader'], 1.05) for count in counts[1:]))
     suite.add('stopped', 'not lossless, 64 B: the writer while a reader stands still with an old segment',

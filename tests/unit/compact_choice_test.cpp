@@ -6,6 +6,7 @@
 
 #include <algorithm>
 
+#include "child.hpp"
 #include "faults.hpp"
 #include "probe.hpp"
 #include "writing.hpp"
@@ -131,6 +132,19 @@ TEST_F(CompactChoice, P4_parked_segments_are_few) {
     for (Handle &reader : readers) { EXPECT_EQ(ids_of(read_all(reader)), Ids{1}); }
 }
 
+TEST_F(CompactChoice, P7_P4_pinned_segment_is_replaced_where_no_slot_is_left) {
+    AreaOptions options;
+    options.segments = core::max_slots;
+    reopen(options);
+    commit_chunk(writer_, "pinned");
+    Handle reader = open_reader(name_);
+    compact(int(core::max_slots));
+    EXPECT_EQ(inside(writer_).current->slot, 0u);
+    EXPECT_EQ(incarnation(), 2u);
+    EXPECT_EQ(info_of(writer_).segments, core::max_slots);
+    EXPECT_EQ(ids_of(read_all(reader)), Ids{1});
+}
+
 TEST_F(CompactChoice, parked_segment_of_another_size_does_not_serve) {
     AreaOptions growing(small);
     growing.max_capacity = 2 * small;
@@ -149,13 +163,26 @@ TEST_F(CompactChoice, parked_segment_of_another_size_does_not_serve) {
     }
 }
 
-TEST_F(CompactChoice, a_new_writer_parks_nothing) {
+TEST_F(CompactChoice, parked_segments_go_when_the_writer_closes) {
     Handle reader = open_reader(name_);
     compact(3);
     EXPECT_EQ(info_of(writer_).segments, os::has_range_locks ? 4u : 3u);
-    reopen(AreaOptions());
-    EXPECT_EQ(info_of(writer_).segments, 3u);
+    writer_.close();
     EXPECT_EQ(name_.files().size(), 3u + 3);
+}
+
+TEST(CompactChoiceAfterDeath, a_new_writer_parks_nothing) {
+    AreaName name;
+    EXPECT_EQ(run_in_child([&name] { // which dies without closing
+                  Handle writer = make_area(name, small), reader = open_reader(name);
+                  for (int i = 0; i < 3; ++i) { compact_now(writer); }
+                  _exit(int(info_of(writer).segments));
+                  return 0;
+              }),
+              os::has_range_locks ? 4 : 3);
+    Handle next = open_writer(name);
+    EXPECT_EQ(info_of(next).segments, 3u);
+    EXPECT_EQ(name.files().size(), 3u + 3);
 }
 
 TEST(CompactChoiceFaults, P9_parked_segments_go_where_the_file_system_is_full) {

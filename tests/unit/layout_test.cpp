@@ -57,7 +57,7 @@ TEST(Layout, bell_is_frozen) {
 }
 
 TEST(Layout, segment_header_is_frozen) {
-    EXPECT_EQ(sizeof(SegmentHeader), 4096u);
+    EXPECT_EQ(sizeof(SegmentHeader), 192u);
     EXPECT_EQ(alignof(SegmentHeader), 8u);
     EXPECT_FIELD(SegmentHeader, magic, 0, 8);
     EXPECT_FIELD(SegmentHeader, version, 8, 4);
