@@ -65,9 +65,9 @@ int retake(WriterSegment &segment, const Choice &choice) {
 }
 
 // ---- parked segments ----
-// Where a reader may stand still without holding up the writer, a segment that it pins when its turn comes is parked: nobody enters it any more,
-// and once nobody is inside it serves in the place of the next one that is pinned. So many readers that take turns on a core cost no fresh pages.
-// When none was parked for a second those that are go: a reader that is still inside one keeps it.
+// Where a reader may stand still without holding up the writer, a segment that it pins when its turn comes is parked: nobody enters it any
+// more, and once nobody is inside it serves in the place of the next one that is pinned. So many readers that take turns on a core cost no
+// fresh pages. When none was parked for a second those that are go: a reader that is still inside one keeps it.
 
 bool may_park(const Writer &writer) { return os::has_range_locks && !is_lossless(writer.area); }
 
