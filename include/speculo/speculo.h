@@ -148,12 +148,11 @@ typedef struct speculo_area_options {
     uint32_t mode;            /**< WRITE: permission bits for readers, default 0600; any beyond 0644 is `-EINVAL` */
     uint32_t compact_percent; /**< WRITE: compact once this share of the used bytes is dead, 1..100; 0: only when full */
     uint64_t prefault;        /**< bytes to make resident at open; without meaning where nothing is mapped */
-    uint32_t segments;    /**< WRITE: memory objects used in turn, 2..16; default 3. For those that readers pin there are more,
-                                   up to 16 in all */
-    uint32_t flags;       /**< SPECULO_AREA_* */
-    uint32_t trusted_uid; /**< READ, with #SPECULO_AREA_TRUST_UID: an owner to be trusted */
-    uint32_t reserved32;  /**< zero */
-    uint64_t reserved[4]; /**< zero */
+    uint32_t segments;        /**< WRITE: memory objects used in turn, 2..16; default 3. Up to 16 while readers pin some */
+    uint32_t flags;           /**< SPECULO_AREA_* */
+    uint32_t trusted_uid;     /**< READ, with #SPECULO_AREA_TRUST_UID: an owner to be trusted */
+    uint32_t reserved32;      /**< zero */
+    uint64_t reserved[4];     /**< zero */
 } speculo_area_options;
 
 #define SPECULO_INFO_QUICK (1u << 0) /**< speculo_area_info::flags: do not walk; the four counts stay 0. */

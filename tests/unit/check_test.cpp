@@ -390,8 +390,7 @@ TEST(CheckOfOldAreas, P8_incarnations_wrap_around) {
     Handle writer = make_area(name, options), follower = open_reader(name);
     AreaProbe area(name);
     core::publish_slot(area.control().slots[1], core::pack_slot(0, UINT32_MAX - 1));
-    std::vector<Handle>
-        pins; // each generation takes a fresh object; when there is no slot any more, that of the one parked first
+    std::vector<Handle> pins; // each generation takes a fresh object; when no slot is left, in that of the one parked first
     for (int i = 0; i < 24; ++i) {
         pins.push_back(open_reader(name));
         compact_now(writer);

@@ -123,12 +123,16 @@ TEST_F(CompactChoice, P4_parked_segments_serve_again) {
 TEST_F(CompactChoice, P4_parked_segments_are_few) {
     commit_chunk(writer_, "pinned");
     std::vector<Handle> readers;
+    std::vector<std::string> first = name_.files();
     for (int i = 0; i < 40; ++i) {
         readers.push_back(open_reader(name_));
         compact(1);
         EXPECT_LE(info_of(writer_).segments, core::max_slots);
     }
     EXPECT_EQ(info_of(writer_).segments, os::has_range_locks ? core::max_slots : 3u);
+    std::vector<std::string> now = name_.files();
+    auto is_gone = [&now](const std::string &file) { return std::find(now.begin(), now.end(), file) == now.end(); };
+    EXPECT_EQ(std::count_if(first.begin(), first.end(), is_gone), 1);
     for (Handle &reader : readers) { EXPECT_EQ(ids_of(read_all(reader)), Ids{1}); }
 }
 
@@ -608,6 +612,10 @@ TEST_F(CompactChoice, P4_locks_elsewhere_count_as_pins) {
         EXPECT_EQ(incarnation(), 2u); // never used again
     }
     os::operations.close(fd);
+    Handle reader = open_reader(name_);
+    compact(3);
+    EXPECT_EQ(inside(writer_).current->slot, 0u); // used again, for the one that is pinned now
+    EXPECT_EQ(incarnation(), os::has_range_locks ? 1u : 3u);
 }
 
 } // namespace
