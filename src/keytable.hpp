@@ -75,6 +75,10 @@ template <class Source>
     return has_key(source, place, key);
 }
 
+// Whether a slot with that frame counts as empty at `end`. One that was claimed since does, and so does an emptied one, whose hash and versions
+// may be of a former generation.
+constexpr bool is_empty_slot(uint32_t frame, uint32_t end) { return frame == 0 || frame >= end; }
+
 struct SlotSearch {
     uint64_t slot; // the key's, or the empty one where it would go; no_slot: the table is full
     bool found;
@@ -82,7 +86,7 @@ struct SlotSearch {
 };
 constexpr uint64_t no_slot = UINT64_MAX;
 
-// Looks for a key among the frames below `end`; a slot whose frame lies at or beyond it counts as empty. All versions of a slot have the same
+// Looks for a key among the frames below `end`. All versions of a slot have the same
 // key: it is compared with that of a version which is looked at next anyhow, and not with that of the slot's frame, which is in no cache
 // where there are many keys.
 template <class Source> [[gnu::always_inline]] inline SlotSearch find_slot(const Source &source, uint32_t end, const Key &key) {
@@ -90,7 +94,7 @@ template <class Source> [[gnu::always_inline]] inline SlotSearch find_slot(const
     for (uint64_t i = 0; i <= mask; ++i) {
         uint64_t slot = (key.hash + i) & mask;
         uint32_t place = source.slot_frame(slot);
-        if (place == 0 || place >= end) { return {slot, false, 0}; }
+        if (is_empty_slot(place, end)) { return {slot, false, 0}; }
         if (source.slot_hash(slot) != key.hash) { continue; }
         uint32_t version = source.slot_version(slot, end);
         if (has_key(source, version < end ? version : place, key)) { return {slot, true, version}; }
@@ -150,8 +154,7 @@ inline int64_t key_find(const SegmentFile &file, uint32_t end, const Key &key) {
 [[gnu::always_inline]] inline bool key_find_at_once(const SegmentMap &map, uint32_t end, const Key &key, Frame &frame) {
     uint64_t mask = map.geometry.table_slots - 1, slot = key.hash & mask;
     for (uint64_t i = 0;; slot = (slot + 1) & mask) {
-        uint32_t first = map.slot_frame(slot); // an empty slot may have a hash and versions of a former generation
-        if (first == 0 || first >= end) { return false; }
+        if (is_empty_slot(map.slot_frame(slot), end)) { return false; }
         if (map.slot_hash(slot) == key.hash) { break; }
         if (i++ == mask) { return false; }
     }
