@@ -13,6 +13,9 @@ constexpr uint64_t everything = UINT64_MAX;
 constexpr uint64_t least_work = (16 << 10) / place_size; // less is done at once
 constexpr uint64_t share = (1 << 10) / place_size;       // allocated between two shares of the work
 
+// A tick late does no harm: until then it goes on in objects of its own. Who makes another one looks for himself.
+bool is_stale(Writer &writer) { return control_is_stale_at(writer.area, os::operations.clock_coarse(), writer.named); }
+
 uint32_t payload_offset_of(const Pending &pending) {
     return frame_shape(field_flags(pending.flags), pending.key_size, pending.has_long_size).payload;
 }
@@ -179,7 +182,7 @@ Survey foresee(const Writer &writer, uint64_t left, const Room &request) {
 // or no segment to be had: there is time.
 void begin_ahead(Writer &writer, uint64_t left, const Room &request) {
     uint64_t work = writer.lasting.end ? writer.lasting.span() : 0;
-    if (work < least_work || control_is_stale(writer.area)) { return; }
+    if (work < least_work || is_stale(writer)) { return; }
     Survey total = foresee(writer, left, request);
     Geometry geometry;
     WriterSegment *next = nullptr;
@@ -210,7 +213,7 @@ bool compact_has_room(Writer &writer) {
 }
 
 int compact(Writer &writer, const Room &request) {
-    if (control_is_stale(writer.area)) { return -ESTALE; }
+    if (is_stale(writer)) { return -ESTALE; }
     if (writer.copy.segment && finish_ahead(writer, request)) { return 0; }
     copy_abandon(writer);
     return compact_at_once(writer, request);

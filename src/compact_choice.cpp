@@ -104,6 +104,12 @@ bool are_parked_in_vain(const Writer &writer) {
 
 // ---- the choice ----
 
+// One of an area that has lost its name would belong to nobody, or to another area of that name.
+int create(Writer &writer, uint32_t slot, const Choice &choice, WriterSegment **ret_segment) {
+    if (control_is_stale(writer.area)) { return -ESTALE; }
+    return segment_create(writer.area, slot, choice.geometry, choice.places, ret_segment);
+}
+
 // Beside those that there are.
 int make_another(Writer &writer, const Choice &choice, WriterSegment **ret_segment) {
     if (WriterSegment *segment = take_parked(writer, choice)) {
@@ -118,7 +124,7 @@ int make_another(Writer &writer, const Choice &choice, WriterSegment **ret_segme
         slot = parked->slot;
         drop(writer, parked);
     }
-    int error = segment_create(writer.area, slot, choice.geometry, choice.places, &writer.segments[slot]);
+    int error = create(writer, slot, choice, &writer.segments[slot]);
     if (error == 0) { *ret_segment = writer.segments[slot]; }
     return error;
 }
@@ -130,7 +136,7 @@ int replace(Writer &writer, WriterSegment *old, const Choice &choice, WriterSegm
         if (int error = segment_shut_out_cursors(*old); error < 0) { return error; }
     }
     WriterSegment *fresh = nullptr;
-    int error = segment_create(writer.area, old->slot, choice.geometry, choice.places, &fresh);
+    int error = create(writer, old->slot, choice, &fresh);
     if (error == 0) { segment_invalidate(*old); }
     if (lossless) { segment_let_in_cursors(*old); }
     if (error < 0) { return error; }

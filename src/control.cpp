@@ -204,6 +204,14 @@ bool control_is_stale(const Area &area) {
     return os::operations.status(area.control_fd.fd, &status) == 0 && status.links == 0;
 }
 
+bool control_is_stale_at(const Area &area, uint64_t now, uint64_t &named) {
+    bool is_looked_for = now != 0 && now == named;
+    if (is_looked_for && !(control_marks(area) & mark_removed)) { return false; }
+    if (control_is_stale(area)) { return true; }
+    named = now;
+    return false;
+}
+
 bool is_lossless(const Area &area) {
     return (load_word(area, area.control->flags, offsetof(ControlPage, flags)) & SPECULO_AREA_LOSSLESS) != 0;
 }

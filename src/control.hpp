@@ -58,6 +58,9 @@ uint32_t control_writers(const Area &area);
 
 // Whether the area lost its name: removed, or replaced by another of the same name.
 bool control_is_stale(const Area &area);
+// The same, but that it lost its name by hand, which takes a system call to see, is looked for once in each tick of the clock. `now`: a
+// reading that stays as it is for a tick; 0: none. `named`: the caller's, the reading at which the area was last seen to have its name.
+bool control_is_stale_at(const Area &area, uint64_t now, uint64_t &named);
 
 // Whether nothing is dropped that a cursor has yet to read.
 bool is_lossless(const Area &area);

@@ -41,7 +41,7 @@ struct Reader : speculo_area {
     RecentKeys *recent_keys;          // of the one it is in; null until the second look-up, and where chunks are copied
     uint64_t next_serial, key_serial; // of the last views
     ChunkCopy *next_copy, *key_copy;  // theirs, if the area is untrusted
-    uint64_t named;                   // the time when a snapshot last looked whether the area has its name
+    uint64_t named;                   // when a snapshot last saw that the area has its name
     speculo_snapshot *snapshots;      // still open; changed under the ForkGuard
 };
 

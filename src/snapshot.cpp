@@ -98,14 +98,9 @@ template <class Form> [[gnu::noinline]] int look_up(speculo_snapshot &snapshot, 
     return snapshot.copier->finish(look_up<Copied>(snapshot, key, ret_chunk));
 }
 
-// Whether the area was removed and all is read. A removal marks it; that it lost its name another way takes a system call to see, and
-// is looked for once a tick.
+// Whether the area was removed and all is read.
 bool is_stale(Reader &reader, uint64_t now) {
-    bool is_looked_for = reader.clock.known && reader.named == now;
-    if (is_looked_for && !(control_marks(reader.area) & mark_removed)) { return false; }
-    if (is_stale_and_read(reader)) { return true; }
-    reader.named = now;
-    return false;
+    return control_is_stale_at(reader.area, reader.clock.known ? now : 0, reader.named) && is_stale_and_read(reader);
 }
 
 // The time, the segment and the end.

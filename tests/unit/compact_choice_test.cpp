@@ -45,6 +45,34 @@ protected:
     }
 };
 
+// A writer's steady state is two system calls for each segment.
+TEST_F(CompactChoice, P11_the_name_is_looked_for_once_a_tick) {
+    Faults faults;
+    faults.clock.freeze();
+    compact(3);
+    faults.reset_counts();
+    compact(6);
+    EXPECT_EQ(faults.calls(Site::status), 0u);
+    faults.clock.tick();
+    compact(6);
+    EXPECT_EQ(faults.calls(Site::status), 1u);
+    ASSERT_EQ(unlink(name_.path().c_str()), 0);
+    compact(6);
+    faults.clock.tick();
+    for (int i = 0; i < 2; ++i) { EXPECT_EQ(speculo_area_compact(writer_), -ESTALE); }
+}
+
+// It would be in the way of the next area of that name, or be taken for one of its own.
+TEST_F(CompactChoice, no_object_is_made_once_the_name_is_lost) {
+    Faults faults;
+    faults.clock.freeze();
+    compact(1);
+    for (const std::string &file : name_.files()) { ASSERT_EQ(unlink((std::string(area_directory()) + "/" + file).c_str()), 0); }
+    EXPECT_EQ(speculo_area_compact(writer_), -ESTALE);
+    EXPECT_TRUE(name_.files().empty());
+    EXPECT_EQ(commit_chunk(writer_, "here"), 1u); // it goes on where it is
+}
+
 TEST_F(CompactChoice, segments_are_used_in_turn) {
     commit_chunk(writer_, "live");
     fill_segment(writer_, 1000, transient());

@@ -188,6 +188,23 @@ TEST_F(Control, is_stale_when_its_name_is_gone_or_it_is_marked) {
     EXPECT_FALSE(control_is_stale(area)) << "not to be known";
 }
 
+TEST_F(Control, P11_its_name_is_looked_for_once_a_tick) {
+    Opened area(name);
+    ASSERT_EQ(area.create(), 0);
+    uint64_t named = 0, calls = faults.calls(Site::status);
+    EXPECT_FALSE(control_is_stale_at(area, 7, named));
+    EXPECT_FALSE(control_is_stale_at(area, 7, named));
+    EXPECT_EQ(faults.calls(Site::status), calls + 1);
+    publish_mark(area.control->marks, mark_removed);
+    EXPECT_TRUE(control_is_stale_at(area, 7, named)) << "a removal is told at once";
+    publish_mark(area.control->marks, 0);
+    ASSERT_EQ(unlink(name.path().c_str()), 0);
+    EXPECT_FALSE(control_is_stale_at(area, 7, named));
+    for (int i = 0; i < 2; ++i) { EXPECT_TRUE(control_is_stale_at(area, 8, named)); }
+    uint64_t never = 0;
+    EXPECT_TRUE(control_is_stale_at(area, 0, never)) << "without a clock each time";
+}
+
 TEST_F(Control, may_be_closed_twice) {
     Opened area(name);
     ASSERT_EQ(area.create(), 0);
