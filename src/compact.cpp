@@ -182,7 +182,7 @@ Survey foresee(const Writer &writer, uint64_t left, const Room &request) {
 // or no segment to be had: there is time.
 void begin_ahead(Writer &writer, uint64_t left, const Room &request) {
     uint64_t work = writer.lasting.end ? writer.lasting.span() : 0;
-    if (work < least_work || is_stale(writer)) { return; }
+    if (work < least_work) { return; }
     Survey total = foresee(writer, left, request);
     Geometry geometry;
     WriterSegment *next = nullptr;

@@ -180,8 +180,6 @@ MUTANTS = [
     Mutant('nothing-is-copied-ahead', 'src/compact.cpp', 'writer.copy.pace = 2 + 3', 'writer.copy.pace = 0 * 3', 'compact_ahead'),
     Mutant('growth-is-not-foreseen', 'src/compact.cpp', 'survey.end += (now - before) * left', 'survey.end += 0 * left', 'compact compact_ahead'),
     Mutant('what-lasts-is-looked-for-too-late', 'src/compact.hpp', 'if (end == 0) { begin = place; }', 'begin = place;', 'compact compact_ahead'),
-    Mutant('next-segment-is-begun-in-an-area-that-was-removed', 'src/compact.cpp',
-           'if (work < least_work || is_stale(writer)) { return; }', 'if (work < least_work) { return; }', 'compact_ahead'),
 
     # ---- takeover ----
     Mutant('successors-of-a-dead-batch-stay', 'src/takeover.cpp',
