@@ -224,6 +224,8 @@ inline std::string play(const Scenario &scenario, const Fault *fault, Calls *ret
     std::string before = stage.state();
     size_t had_files = stage.name.files().size();
     uint64_t generation = stage.generation();
+    stage.faults.clock.freeze(); // what is done once a tick is due, and comes once
+    stage.faults.clock.tick();
     stage.faults.reset_counts();
     if (fault) {
         auto fail = fault->lasts ? &Faults::fail_from : &Faults::fail;
