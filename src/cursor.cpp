@@ -207,7 +207,7 @@ template <class Form> int next(Reader &reader, speculo_chunk *ret_chunk) {
     if (found == 1) {
         if (int error = provide(reader, frame, Form{}); error < 0) { return error; }
         deliver(reader, frame, ret_chunk);
-        prefetch_pages(frame.payload, frame.size, prefetch_to_read);
+        prefetch_pages(frame.payload, frame.size);
         if (cursor.has_jumped) { ret_chunk->flags |= SPECULO_CHUNK_JUMPED; }
         cursor.has_jumped = false;
         if constexpr (Form::copies) { ret_chunk->opaque[3] = pack_copy(reader.next_copy); }
@@ -240,7 +240,7 @@ deliver_near(Reader &reader, speculo_chunk *ret_chunk, const std::byte *at, uint
     ++reader.next_serial;
     cursor.has_view = true;
     deliver(reader, frame, ret_chunk);
-    if constexpr (fields != 0) { prefetch_pages(frame.payload, frame.size, prefetch_to_read); }
+    if constexpr (fields != 0) { prefetch_pages(frame.payload, frame.size); }
     return 1;
 }
 

@@ -5,7 +5,6 @@
 #include <cerrno>
 #include <utility>
 
-#include "ahead.hpp"
 #include "plain.hpp"
 
 namespace speculo::core {
@@ -247,9 +246,7 @@ int writer_alloc(Writer &writer, uint64_t size, const speculo_chunk_options &opt
     if (int error = make_room(writer, request); error < 0) { return error; }
 
     Pending &pending = append(writer, request);
-    std::byte *payload = pending.bytes + request.payload_offset;
-    prefetch_pages(payload, size, prefetch_to_write);
-    *ret_data = payload;
+    *ret_data = pending.bytes + request.payload_offset;
     if (ret_id) { *ret_id = pending.id; }
     ++writer.next_id;
     return 0;
