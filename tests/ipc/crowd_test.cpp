@@ -2,7 +2,9 @@
 // A thousand readers at one writer: all of them get what is live, and the writer does not do one operation more for it.
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <memory>
+#include <thread>
 #include <vector>
 
 #include <sys/resource.h>
@@ -15,7 +17,8 @@ namespace {
 
 using namespace speculo::test;
 
-constexpr size_t processes = 100, handles = 10; // in each
+constexpr size_t processes = 100, handles = 10;      // in each
+constexpr auto tick = std::chrono::milliseconds(20); // of the coarse clock, at least
 
 using Peers = std::vector<std::unique_ptr<Peer>>;
 
@@ -63,6 +66,7 @@ std::vector<std::string> calls_of_writer(size_t readers, bool they_follow) {
     EXPECT_OK(writer.ask("writer 65536"));
     Peers peers = start_readers(name, readers);
     for (int i = 0; i < 6; ++i) {
+        std::this_thread::sleep_for(tick); // each compaction looks for the area's name, which is done once a tick
         EXPECT_OK(writer.ask("marked compact 1"));
         EXPECT_OK(writer.ask("marked write 300"));
         if (they_follow) { read_all(peers, 300 * uint64_t(i + 1), 0); }
