@@ -45,11 +45,16 @@ protected:
     }
 };
 
-// A writer's steady state is two system calls for each segment.
+// A writer's steady state is two system calls for each segment, where segments are used again.
 TEST_F(CompactChoice, P11_the_name_is_looked_for_once_a_tick) {
     Faults faults;
     faults.clock.freeze();
     compact(3);
+    if (!os::has_range_locks) { // each compaction makes an object, and looks
+        ASSERT_EQ(unlink(name_.path().c_str()), 0);
+        EXPECT_EQ(speculo_area_compact(writer_), -ESTALE);
+        return;
+    }
     faults.reset_counts();
     compact(6);
     EXPECT_EQ(faults.calls(Site::status), 0u);
