@@ -86,9 +86,8 @@ struct SlotSearch {
 };
 constexpr uint64_t no_slot = UINT64_MAX;
 
-// Looks for a key among the frames below `end`. All versions of a slot have the same
-// key: it is compared with that of a version which is looked at next anyhow, and not with that of the slot's frame, which is in no cache
-// where there are many keys.
+// Looks for a key among the frames below `end`. All versions of a slot have the same key: it is compared with that of a version which is
+// looked at next anyhow, and not with that of the slot's frame, which is in no cache where there are many keys.
 template <class Source> [[gnu::always_inline]] inline SlotSearch find_slot(const Source &source, uint32_t end, const Key &key) {
     uint64_t mask = source.geometry.table_slots - 1;
     for (uint64_t i = 0; i <= mask; ++i) {

@@ -237,6 +237,8 @@ MUTANTS = [
     Mutant('removal-is-told-after-a-tick', 'src/control.cpp',
            'if (is_looked_for && !(control_marks(area) & mark_removed))', 'if (is_looked_for)', 'control snapshot'),
     Mutant('snapshot-is-stale-before-all-is-read', 'src/snapshot.cpp', 'reader.named) && is_stale_and_read(reader)', 'reader.named)', 'chain'),
+    Mutant('writer-looks-for-the-name-at-each-compaction', 'src/compact.cpp', 'if (is_stale(writer)) { return -ESTALE; }',
+           'if (control_is_stale(writer.area)) { return -ESTALE; }', 'compact_choice'),
     Mutant('segment-is-made-in-an-area-that-lost-its-name', 'src/compact_choice.cpp',
            'if (control_is_stale(writer.area)) { return -ESTALE; }', '', 'compact_choice'),
     Mutant('page-of-a-snapshot-has-no-end', 'src/snapshot.cpp', 'if (snapshot.place >= snapshot.page_end) {',

@@ -192,7 +192,7 @@ TEST_F(ClockOfAnArea, passing_errors_are_passed_on) {
     EXPECT_EQ(try_alloc(writer, 8, living(5)), 0);
 }
 
-TEST_F(ClockOfAnArea, no_clock_is_read_where_no_chunk_has_a_deadline) {
+TEST_F(ClockOfAnArea, only_a_compaction_looks_at_the_clock_where_no_chunk_has_a_deadline) {
     faults.reset_counts();
     uint64_t generation = inside(writer).current->generation;
     for (int i = 0; i < 200; ++i) {
@@ -205,8 +205,8 @@ TEST_F(ClockOfAnArea, no_clock_is_read_where_no_chunk_has_a_deadline) {
         ASSERT_EQ(speculo_chunk_is_live(reader, &view), 1);
     }
     EXPECT_EQ(speculo_seek(reader, 0), 0);
-    uint64_t compactions =
-        inside(writer).current->generation - generation; // which ask whether it is time to look for the area's name
+    // These ask whether it is time to look for the area's name.
+    uint64_t compactions = inside(writer).current->generation - generation;
     EXPECT_EQ(faults.calls(Site::clock_coarse), compactions);
     EXPECT_EQ(clock_reads(), compactions);
     put_chunk(writer, "z", living(1000 * ms)); // and the counting would have noticed

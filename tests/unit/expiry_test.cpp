@@ -271,7 +271,7 @@ TEST_F(Expiry, one_that_expires_between_alloc_and_commit_is_never_seen) {
 
 // ---- what it costs ----------------------------------------------------------------------------------------------------------
 
-TEST_F(Expiry, no_clock_is_read_where_nothing_has_a_deadline) {
+TEST_F(Expiry, only_a_compaction_looks_at_the_clock_where_nothing_has_a_deadline) {
     faults.reset_counts();
     for (int i = 0; i < 10; ++i) { commit_key(writer, "k", "x"); }
     read_all(reader);
