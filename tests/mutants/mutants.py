@@ -60,7 +60,7 @@ MUTANTS = [
     Mutant('damaged-area-is-none', 'src/remove.cpp', 'lock_name(place).text, &status) == 0) { return 0; }', 'lock_name(place).text, &status) == 1) { return 0; }', 'planted'),
     Mutant('lock-stays-beside-what-is-no-area', 'src/open.cpp', 'else if (has_made_lock) {', 'else if (false) {', 'planted'),
 
-    # ---- frames that have a deadline and nothing else ----
+    # ---- frames that have a deadline ----
     Mutant('deadline-of-a-plain-frame-is-not-read', 'src/frame.hpp',
            'frame.expires = source.template field_at<uint64_t>(source.position(place), shape.expiry);', 'frame.expires = 0;', 'expiry'),
     Mutant('timed-frame-may-reach-beyond-the-readable-places', 'src/frame.hpp',
@@ -68,6 +68,8 @@ MUTANTS = [
     Mutant('timed-frame-needs-no-id', 'src/frame.hpp',
            'return frame.length <= source.readable - frame.place && frame.id != 0;',
            'return frame.length <= source.readable - frame.place;', 'frame damage check_damage'),
+    Mutant('short-way-stores-no-deadline-but-says-so', 'src/plain.cpp', 'if (!is_common || (options.ttl_ns != 0 && expires == 0)) {',
+           'if (!is_common) {', 'expiry'),
 
     # ---- forks in the middle of a call ----
     Mutant('mapping-is-given-back-before-it-is-forgotten', 'src/pins.cpp',

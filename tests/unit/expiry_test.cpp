@@ -247,6 +247,23 @@ TEST_F(Expiry, an_endless_time_to_live_is_none) {
     EXPECT_EQ(fresh_ids().size(), 2u);
 }
 
+// Where the time is known already, short ways lay what has a deadline; what has none, after all, is not their business. (In memory that was
+// used before: a deadline that nobody stored would be what stood there.)
+TEST_F(Expiry, an_endless_time_to_live_is_none_either_where_the_time_is_known) {
+    for (uint32_t number = 1; number <= 3000; ++number) {
+        bool is_endless = number % 3 == 0;
+        ChunkOptions options = living(is_endless ? UINT64_MAX : ttl);
+        options.tag = number % 2;                // another short way
+        options.flags = SPECULO_CHUNK_TRANSIENT; // or the endless ones would fill the area
+        uint64_t id = commit_chunk(writer, "x", options);
+        speculo_chunk view{};
+        ASSERT_EQ(speculo_read_next(reader, &view), 1);
+        EXPECT_EQ(view.id, id);
+        EXPECT_EQ(view.expires_ns == 0, is_endless);
+        if (number % 10 == 0) { pass(ttl); }
+    }
+}
+
 TEST_F(Expiry, an_expired_chunk_that_is_still_stored_can_be_superseded_or_obsoleted) {
     uint64_t a = put(ttl), b = put(ttl), c = put(ttl);
     pass(2 * ttl);
