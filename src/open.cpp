@@ -126,8 +126,8 @@ int take_over_after_boot(Writer &writer, uint32_t flags) {
     return error;
 }
 
-int prefault_one(WriterSegment &segment, uint64_t &bytes) {
-    if (int error = segment_prefault(segment, bytes); error < 0) { return error; }
+int prefault_one(WriterSegment &segment, uint64_t &bytes, bool is_new) {
+    if (int error = segment_prefault(segment, bytes, is_new); error < 0) { return error; }
     bytes -= bytes < segment.map.geometry.size ? bytes : segment.map.geometry.size;
     return 0;
 }
@@ -143,7 +143,7 @@ int prefault_others(Writer &writer, uint64_t bytes, uint32_t wanted) {
             error = segment_create(writer.area, slot, geometry, first_place, &segment);
             --wanted;
         }
-        if (error == 0 && segment && segment != writer.current) { error = prefault_one(*segment, bytes); }
+        if (error == 0 && segment && segment != writer.current) { error = prefault_one(*segment, bytes, is_made); }
         if (error < 0 && is_made && segment) { // what there is no memory for is not to keep it from others
             segment_remove(writer.area, std::exchange(segment, nullptr));
         }
@@ -156,7 +156,7 @@ int prefault(Writer &writer, uint64_t bytes) {
     uint32_t count = 0, most = peek(writer.area.control->segments);
     for (const WriterSegment *segment : writer.segments) { count += segment != nullptr; }
     if (bytes == 0) { return 0; }
-    if (int error = prefault_one(*writer.current, bytes); error < 0) { return error; }
+    if (int error = prefault_one(*writer.current, bytes, writer.is_creator); error < 0) { return error; }
     return prefault_others(writer, bytes, count < most ? most - count : 0);
 }
 

@@ -151,7 +151,8 @@ int write_at(int fd, uint64_t offset, const void *bytes, size_t size) {
 int map(int fd, size_t length, Access access, void **ret_address) {
     ErrnoKeeper keeper;
     bool is_writable = access == Access::read_write;
-    void *address = ::mmap(nullptr, length, is_writable ? PROT_READ | PROT_WRITE : PROT_READ, MAP_SHARED, fd, 0);
+    void *address =
+        ::mmap(impl::place_to_map(length), length, is_writable ? PROT_READ | PROT_WRITE : PROT_READ, MAP_SHARED, fd, 0);
     if (address == MAP_FAILED) { return -errno; }
     int error = is_writable ? impl::keep_from_children(address, length) : 0;
     if (error < 0) {
@@ -236,6 +237,7 @@ Operations operations = {
     set_mode,
     set_owner,
     impl::allocate_space,
+    impl::allocate_huge,
 
     read_at,
     write_at,

@@ -65,6 +65,9 @@ struct Operations {
     int (*set_mode)(int fd, uint32_t mode);
     int (*set_owner)(int fd, uint32_t uid, uint32_t gid);
     int (*allocate_space)(int fd, uint64_t offset, uint64_t length); // makes bytes really there, extends the size
+    // Does so for as many of the bytes as fit into huge pages, and as long as the system gives those: a hint, which does not fail. What lies
+    // before `offset` is there; the object is mapped at `base`. It may take long: the system may have to move others' memory first.
+    void (*allocate_huge)(int fd, void *base, uint64_t offset, uint64_t length);
 
     // Copies through the kernel: where memory that is mapped would be SIGBUS they give an error. `read_at` gives all bytes, or
     // -ENODATA if the file ends before.

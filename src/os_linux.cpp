@@ -22,6 +22,9 @@
 #define MADV_POPULATE_READ 22
 #define MADV_POPULATE_WRITE 23
 #endif
+#ifndef MADV_COLLAPSE // Linux 6.1
+#define MADV_COLLAPSE 25
+#endif
 #ifndef RENAME_NOREPLACE
 #define RENAME_NOREPLACE (1 << 0)
 #endif
@@ -250,10 +253,43 @@ int allocate_space(int fd, uint64_t offset, uint64_t length) {
     return 0;
 }
 
+namespace {
+
+// Where pages have 4 KiB. Elsewhere huge ones are larger, and the kernel finds none in so small a piece.
+constexpr uint64_t huge_page = uint64_t(2) << 20;
+
+constexpr uint64_t next_huge_page(uint64_t from) { return (from + huge_page - 1) / huge_page * huge_page; }
+
+// The kernel makes a huge page of what is there, and of new memory for what is not. So that it is willing to, some of it has to be
+// there, and no more is: it would be copied. (Whether /dev/shm is mounted for huge pages makes no difference then.)
+bool allocate_huge_page(int fd, char *base, uint64_t offset) {
+    return allocate_space(fd, offset, 1) == 0 && ::madvise(base + offset, huge_page, MADV_COLLAPSE) == 0 &&
+           allocate_space(fd, offset, huge_page) == 0; // there is nothing left to do, but to the size
+}
+
+} // namespace
+
+void allocate_huge(int fd, void *base, uint64_t offset, uint64_t length) {
+    ErrnoKeeper keeper;
+    uint64_t end = offset + length, at = next_huge_page(offset);
+    if (at + huge_page > end) { return; }
+    if (at > offset && allocate_space(fd, offset, at - offset) < 0) { return; } // no holes
+    while (at + huge_page <= end && allocate_huge_page(fd, static_cast<char *>(base), at)) { at += huge_page; }
+}
+
 // ---- mappings ---------------------------------------------------------------------------------------------------------------
 
 int keep_from_children(void *address, size_t length) {
     return checked([=] { return ::madvise(address, length, MADV_DONTFORK); });
+}
+
+void *place_to_map(size_t length) {
+    size_t room;
+    if (length < huge_page || __builtin_add_overflow(length, size_t(huge_page), &room)) { return nullptr; }
+    void *found = ::mmap(nullptr, room, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (found == MAP_FAILED) { return nullptr; }
+    ::munmap(found, room); // another thread may be faster now: then the mapping is elsewhere
+    return reinterpret_cast<void *>(uintptr_t(next_huge_page(reinterpret_cast<uintptr_t>(found))));
 }
 
 void populate(void *address, size_t length, Access access) {

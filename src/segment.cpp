@@ -194,9 +194,11 @@ int segment_extend(WriterSegment &segment, uint64_t places) {
     return 0;
 }
 
-int segment_prefault(WriterSegment &segment, uint64_t bytes) {
+int segment_prefault(WriterSegment &segment, uint64_t bytes, bool is_new) {
     const Geometry &geometry = segment.map.geometry;
     if (bytes > geometry.size) { bytes = geometry.size; }
+    uint64_t from = is_new ? 0 : bytes_for(geometry, segment.soft_end());
+    if (bytes > from) { os::operations.allocate_huge(segment.file.fd, segment.map.base, from, bytes - from); }
     uint64_t places = bytes > geometry.chunks_offset ? (bytes - geometry.chunks_offset) / place_size : 0;
     if (places > geometry.chunk_end) { places = geometry.chunk_end; }
     if (int error = segment_extend(segment, places); error < 0) { return error; }

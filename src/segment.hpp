@@ -81,8 +81,9 @@ int segment_adopt(Area &area, uint32_t slot, WriterSegment **ret_segment);
 // Allocates memory so that `places` places and the reserve behind them are really there; in steps, as far as the system gives it.
 int segment_extend(WriterSegment &segment, uint64_t places);
 
-// Makes the first `bytes` bytes of the object really there and resident.
-int segment_prefault(WriterSegment &segment, uint64_t bytes);
+// Makes the first `bytes` bytes of the object really there and resident, in huge pages where there are such. `is_new`: nobody else has it mapped
+// yet, so that what is there may be moved into huge pages too.
+int segment_prefault(WriterSegment &segment, uint64_t bytes, bool is_new);
 
 // Takes the segment for the writer alone: nobody is inside, and nobody enters any more. -EAGAIN if someone is inside.
 int segment_retake(WriterSegment &segment);

@@ -351,6 +351,8 @@ void unmap(void *address, size_t length) {
     drop(description);
 }
 
+void allocate_huge(int, void *, uint64_t, uint64_t) {}
+
 void populate(void *, size_t, Access) {}
 
 int sync(void *, size_t) {
@@ -524,6 +526,7 @@ void system_begin() {
     table.set_mode = set_mode;
     table.set_owner = set_owner;
     table.allocate_space = allocate_space;
+    table.allocate_huge = allocate_huge;
     table.map = map;
     table.unmap = unmap;
     table.populate = populate;

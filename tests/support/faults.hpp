@@ -37,6 +37,7 @@ enum class Site {
     set_mode,
     set_owner,
     allocate_space,
+    allocate_huge,
     read_at,
     write_at,
     map,

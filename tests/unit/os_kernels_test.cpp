@@ -40,6 +40,12 @@ constexpr long fcntl_call = SYS_fcntl64;
 constexpr long fcntl_call = SYS_fcntl;
 #endif
 
+#if defined(SYS_mmap2)
+constexpr long mmap_call = SYS_mmap2;
+#else
+constexpr long mmap_call = SYS_mmap;
+#endif
+
 // From now on in this process; false where that is not possible.
 bool refuse(const Refused &refused) {
     constexpr uint32_t low = __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? 0 : 4;
@@ -93,6 +99,30 @@ TEST_P(OsRefused, what_is_not_to_be_had_now_is_told) {
     expect({fcntl_call, 1, UINT32_MAX, F_OFD_SETLK, EACCES}, [&] { // POSIX leaves it open
         return os::operations.lock(fd, Lock::shared, 0, 1) == -EAGAIN && os::operations.lock_whole(fd) == -EAGAIN;
     });
+    OS_VOID(close(fd));
+}
+
+TEST_P(OsRefused, without_huge_pages_small_ones_do) {
+    constexpr size_t size = 8 << 20;
+    constexpr int collapse = 25; // MADV_COLLAPSE, which C libraries learned later than kernels
+    int fd = file("a", 1);
+    void *base = nullptr;
+    ASSERT_EQ(os::operations.map(fd, size, os::Access::read_write, &base), 0);
+    for (int error : {EINVAL, ENOMEM, EAGAIN}) { // unknown to it, there is none, one that is busy
+        expect({SYS_madvise, 2, UINT32_MAX, collapse, error}, [&] {
+            os::operations.allocate_huge(fd, base, 0, size);
+            return status_of(fd).size <= 4096; // it does not go on
+        });
+    }
+    expect({SYS_fallocate, 1, 0, 0, ENOSPC}, [&] {
+        os::operations.allocate_huge(fd, base, 1, size - 1);
+        return status_of(fd).size <= 4096;
+    });
+    expect({mmap_call, 2, UINT32_MAX, PROT_NONE, ENOMEM}, [&] { // there is no room to choose from
+        void *other = nullptr;
+        return os::operations.map(fd, size, os::Access::read, &other) == 0;
+    });
+    OS_VOID(unmap(base, size));
     OS_VOID(close(fd));
 }
 

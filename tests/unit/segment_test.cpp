@@ -228,9 +228,9 @@ TEST_F(Segment, P9_stays_as_it_is_where_nothing_is_left) {
 
 TEST_F(Segment, prefault_makes_it_there_up_to_the_whole) {
     WriterSegment *segment = create(0);
-    EXPECT_EQ(segment_prefault(*segment, 100000), 0);
+    EXPECT_EQ(segment_prefault(*segment, 100000, false), 0);
     EXPECT_GE(uint64_t(stat_of(*segment).st_size), 100000u);
-    EXPECT_EQ(segment_prefault(*segment, UINT64_MAX), 0);
+    EXPECT_EQ(segment_prefault(*segment, UINT64_MAX, false), 0);
     EXPECT_EQ(uint64_t(stat_of(*segment).st_size), geometry.size);
     EXPECT_EQ(segment->map.readable, geometry.place_end);
 }
