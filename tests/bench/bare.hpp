@@ -14,11 +14,15 @@
 
 namespace bench {
 
-// One object, mapped by each process as it needs it.
+// One object, mapped by each process as it needs it. In huge pages where the system has them, as an area has with `prefault`: in small
+// ones the first accesses would count, as a host may make page tables of its own for them only then.
 class Memory {
 public:
     Memory(size_t size, int access) : size_(size), file_(memfd_create("bench", MFD_CLOEXEC)) {
         check(file_ >= 0 && ftruncate(file_, off_t(size)) == 0, "no memory");
+        map(PROT_READ | PROT_WRITE);
+        take_huge_pages();
+        is_taken_ = true;
         map(access);
     }
     ~Memory() {
@@ -30,13 +34,27 @@ public:
 
     void map(int access) {
         unmap();
-        void *bytes = mmap(nullptr, size_, access, MAP_SHARED | MAP_POPULATE, file_, 0);
+        void *room = mmap(nullptr, size_ + huge_page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        check(room != MAP_FAILED, "no room for a mapping");
+        munmap(room, size_ + huge_page);
+        auto first = (reinterpret_cast<uintptr_t>(room) + huge_page - 1) / huge_page * huge_page;
+        int flags = is_taken_ ? MAP_SHARED | MAP_POPULATE : MAP_SHARED;
+        void *bytes = mmap(reinterpret_cast<void *>(first), size_, access, flags, file_, 0);
         check(bytes != MAP_FAILED, "cannot map");
         bytes_ = static_cast<std::byte *>(bytes);
     }
     std::byte *bytes() const { return bytes_; }
 
 private:
+    static constexpr size_t huge_page = 2 << 20;
+
+    void take_huge_pages() {
+        constexpr int collapse = 25; // MADV_COLLAPSE, which C libraries learned later than kernels
+        for (size_t at = 0; at + huge_page <= size_; at += huge_page) {
+            bytes_[at] = std::byte{}; // the kernel adds to what is there
+            if (madvise(bytes_ + at, huge_page, collapse) != 0) { return; }
+        }
+    }
     void unmap() {
         if (bytes_) { munmap(bytes_, size_); }
         bytes_ = nullptr;
@@ -44,6 +62,7 @@ private:
 
     size_t size_;
     int file_;
+    bool is_taken_ = false;
     std::byte *bytes_ = nullptr;
 };
 
