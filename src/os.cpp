@@ -237,7 +237,6 @@ Operations operations = {
     set_mode,
     set_owner,
     impl::allocate_space,
-    impl::allocate_huge,
 
     read_at,
     write_at,
@@ -245,6 +244,7 @@ Operations operations = {
     map,
     unmap,
     impl::populate,
+    impl::make_huge,
     sync,
 
     impl::lock,

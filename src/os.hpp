@@ -19,6 +19,9 @@ inline constexpr bool has_range_locks = true;
 inline constexpr bool sleeps_in_kernel = true;
 #endif
 
+// Bytes, where pages have 4 KiB. Elsewhere they have more, and the system finds none in so little.
+inline constexpr uint64_t huge_page = uint64_t(2) << 20;
+
 struct FileStatus {
     uint64_t device, inode;
     uint64_t size;      // bytes
@@ -65,9 +68,6 @@ struct Operations {
     int (*set_mode)(int fd, uint32_t mode);
     int (*set_owner)(int fd, uint32_t uid, uint32_t gid);
     int (*allocate_space)(int fd, uint64_t offset, uint64_t length); // makes bytes really there, extends the size
-    // Does so for as many of the bytes as fit into huge pages, and as long as the system gives those: a hint, which does not fail. What lies
-    // before `offset` is there; the object is mapped at `base`. It may take long: the system may have to move others' memory first.
-    void (*allocate_huge)(int fd, void *base, uint64_t offset, uint64_t length);
 
     // Copies through the kernel: where memory that is mapped would be SIGBUS they give an error. `read_at` gives all bytes, or
     // -ENODATA if the file ends before.
@@ -78,6 +78,9 @@ struct Operations {
     int (*map)(int fd, size_t length, Access access, void **ret_address); // shared; a writable one is not inherited by fork
     void (*unmap)(void *address, size_t length);
     void (*populate)(void *address, size_t length, Access access);
+    // Makes one huge page of the memory that is mapped there, of which at least the beginning has to be there, and takes new memory for
+    // what is not. `address` is a multiple of `huge_page`. -EAGAIN: some of it is in use at this moment; others: there are none.
+    int (*make_huge)(void *address);
     int (*sync)(void *address, size_t length);
 
     // Locks that belong to the open file description: gone when it is closed or its process dies, never waited for (-EAGAIN).

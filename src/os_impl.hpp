@@ -85,13 +85,13 @@ int rename(int directory, const char *from, const char *to);
 int list(int directory, ListFn each, void *user);
 int file_system(int fd, Medium *ret_medium);
 int allocate_space(int fd, uint64_t offset, uint64_t length);
-void allocate_huge(int fd, void *base, uint64_t offset, uint64_t length);
 
 // Where a mapping of that length had better begin, so that huge pages in it are mapped as such; null: anywhere. May change errno.
 void *place_to_map(size_t length);
 // Sees to it that a forked child does not have the mapping.
 int keep_from_children(void *address, size_t length);
 void populate(void *address, size_t length, Access access);
+int make_huge(void *address);
 
 int lock(int fd, Lock lock, uint64_t first, uint64_t count);
 int lock_whole(int fd);

@@ -253,30 +253,6 @@ int allocate_space(int fd, uint64_t offset, uint64_t length) {
     return 0;
 }
 
-namespace {
-
-// Where pages have 4 KiB. Elsewhere huge ones are larger, and the kernel finds none in so small a piece.
-constexpr uint64_t huge_page = uint64_t(2) << 20;
-
-constexpr uint64_t next_huge_page(uint64_t from) { return (from + huge_page - 1) / huge_page * huge_page; }
-
-// The kernel makes a huge page of what is there, and of new memory for what is not. So that it is willing to, some of it has to be
-// there, and no more is: it would be copied. (Whether /dev/shm is mounted for huge pages makes no difference then.)
-bool allocate_huge_page(int fd, char *base, uint64_t offset) {
-    return allocate_space(fd, offset, 1) == 0 && ::madvise(base + offset, huge_page, MADV_COLLAPSE) == 0 &&
-           allocate_space(fd, offset, huge_page) == 0; // there is nothing left to do, but to the size
-}
-
-} // namespace
-
-void allocate_huge(int fd, void *base, uint64_t offset, uint64_t length) {
-    ErrnoKeeper keeper;
-    uint64_t end = offset + length, at = next_huge_page(offset);
-    if (at + huge_page > end) { return; }
-    if (at > offset && allocate_space(fd, offset, at - offset) < 0) { return; } // no holes
-    while (at + huge_page <= end && allocate_huge_page(fd, static_cast<char *>(base), at)) { at += huge_page; }
-}
-
 // ---- mappings ---------------------------------------------------------------------------------------------------------------
 
 int keep_from_children(void *address, size_t length) {
@@ -289,7 +265,8 @@ void *place_to_map(size_t length) {
     void *found = ::mmap(nullptr, room, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (found == MAP_FAILED) { return nullptr; }
     ::munmap(found, room); // another thread may be faster now: then the mapping is elsewhere
-    return reinterpret_cast<void *>(uintptr_t(next_huge_page(reinterpret_cast<uintptr_t>(found))));
+    uintptr_t first = reinterpret_cast<uintptr_t>(found), rest = first % uintptr_t(huge_page);
+    return reinterpret_cast<void *>(rest == 0 ? first : first - rest + uintptr_t(huge_page));
 }
 
 void populate(void *address, size_t length, Access access) {
@@ -298,6 +275,11 @@ void populate(void *address, size_t length, Access access) {
     size_t before = size_t(reinterpret_cast<uintptr_t>(address) % uintptr_t(::sysconf(_SC_PAGESIZE)));
     char *first = static_cast<char *>(address) - before;
     ::madvise(first, length + before, access == Access::read ? MADV_POPULATE_READ : MADV_POPULATE_WRITE);
+}
+
+// Whether the file system is mounted for huge pages makes no difference to it.
+int make_huge(void *address) {
+    return checked([=] { return ::madvise(address, size_t(huge_page), MADV_COLLAPSE); });
 }
 
 // ---- locks ------------------------------------------------------------------------------------------------------------------

@@ -102,8 +102,6 @@ int allocate_space(int fd, uint64_t offset, uint64_t length) {
     return error == -EINVAL || error == -EOPNOTSUPP ? allocate_by_writing(fd, offset, length) : error;
 }
 
-void allocate_huge(int, void *, uint64_t, uint64_t) {}
-
 // ---- mappings ---------------------------------------------------------------------------------------------------------------
 
 int keep_from_children(void *address, size_t length) {
@@ -121,6 +119,8 @@ int keep_from_children(void *address, size_t length) {
 void *place_to_map(size_t) { return nullptr; }
 
 void populate(void *, size_t, Access) {}
+
+int make_huge(void *) { return -EOPNOTSUPP; }
 
 // ---- locks ------------------------------------------------------------------------------------------------------------------
 

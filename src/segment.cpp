@@ -28,6 +28,18 @@ int allocate(const WriterSegment &segment, uint64_t from, uint64_t to) {
     return error == -EDQUOT || error == -EFBIG ? -ENOSPC : error;
 }
 
+// Takes what lies between two offsets in huge pages, as long as the system has any. What is not there yet comes with them, which is how
+// they cost least: the kernel has nothing to copy. Between any two calls all below the object's size is there.
+void take_huge_pages(const WriterSegment &segment, uint64_t from, uint64_t to) {
+    for (uint64_t at = align_up(from, os::huge_page); at + os::huge_page <= to; at += os::huge_page) {
+        if (allocate(segment, at, at + 1) < 0) { return; }
+        int error = -EAGAIN;
+        for (int i = 0; i < 2 && error == -EAGAIN; ++i) { error = os::operations.make_huge(segment.map.base + at); }
+        if (error < 0 && error != -EAGAIN) { return; }
+        if (allocate(segment, at, at + os::huge_page) < 0) { return; }
+    }
+}
+
 void fill_header(const Area &area, const WriterSegment &segment) {
     SegmentHeader &header = segment.map.header();
     put(header.version, format_version);
@@ -197,11 +209,12 @@ int segment_extend(WriterSegment &segment, uint64_t places) {
 int segment_prefault(WriterSegment &segment, uint64_t bytes, bool is_new) {
     const Geometry &geometry = segment.map.geometry;
     if (bytes > geometry.size) { bytes = geometry.size; }
-    uint64_t from = is_new ? 0 : bytes_for(geometry, segment.soft_end());
-    if (bytes > from) { os::operations.allocate_huge(segment.file.fd, segment.map.base, from, bytes - from); }
+    uint64_t there = bytes_for(geometry, segment.soft_end());
     uint64_t places = bytes > geometry.chunks_offset ? (bytes - geometry.chunks_offset) / place_size : 0;
     if (places > geometry.chunk_end) { places = geometry.chunk_end; }
+    if (is_new) { take_huge_pages(segment, 0, bytes); }
     if (int error = segment_extend(segment, places); error < 0) { return error; }
+    if (!is_new) { take_huge_pages(segment, there, bytes); }
     os::operations.populate(segment.map.base, size_t(bytes), os::Access::read_write);
     return 0;
 }

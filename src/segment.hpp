@@ -81,8 +81,8 @@ int segment_adopt(Area &area, uint32_t slot, WriterSegment **ret_segment);
 // Allocates memory so that `places` places and the reserve behind them are really there; in steps, as far as the system gives it.
 int segment_extend(WriterSegment &segment, uint64_t places);
 
-// Makes the first `bytes` bytes of the object really there and resident, in huge pages where there are such. `is_new`: nobody else has it mapped
-// yet, so that what is there may be moved into huge pages too.
+// Makes the first `bytes` bytes of the object really there and resident, in huge pages where the system has them; all or nothing, if it is
+// not new. `is_new`: hardly anybody looks at it yet, so that what is there may be moved into huge pages as well.
 int segment_prefault(WriterSegment &segment, uint64_t bytes, bool is_new);
 
 // Takes the segment for the writer alone: nobody is inside, and nobody enters any more. -EAGAIN if someone is inside.

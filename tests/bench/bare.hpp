@@ -110,11 +110,14 @@ public:
     static constexpr bool is_own = true, has_many_readers = false;
 
     explicit RingOf(const Plan &plan)
-        : size_(plan.size), capacity_(plan.bytes / alignment * alignment), is_free_(plan.has("alone")),
+        : size_(plan.size), capacity_(plan.bytes / alignment * alignment), is_free_(plan.has("alone")), is_cold_(plan.has("cold")),
           memory_(capacity_, PROT_READ | PROT_WRITE), reader_page_(4096, PROT_READ | PROT_WRITE) {
         check(length_of(size_) <= capacity_, "the ring is too small");
     }
-    void become_writer() { begin(); }
+    void become_writer() {
+        if (!is_cold_) { std::memset(memory_.bytes(), 0, capacity_); } // as an area goes around its segments
+        begin();
+    }
     void become_reader() {
         memory_.map(PROT_READ);
         begin();
@@ -180,6 +183,7 @@ private:
     size_t size_; // of the message at hand
     uint64_t capacity_;
     bool is_free_; // of readers
+    bool is_cold_;
     Memory memory_, reader_page_;
     std::byte *place_ = nullptr, *end_ = nullptr;
     uint64_t count_ = 1, position_ = 0, limit_ = 0, next_report_ = 0;

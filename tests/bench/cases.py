@@ -116,15 +116,15 @@ def at_most(ours: str, figure: str, most: float, unit: str, which: str = 'median
     return Target(f'{ours}: {figure} at most {most} {unit}', judge)
 
 
-def flat(ours: str, bare: str, least: str, larger: str, most: float) -> Target:
-    """How the cost grows: what the caches do shows in what is bare, and what else it takes is to stay as it is with the least."""
+def growth(ours: str, bare: str, least: str, larger: str, most: float) -> Target:
+    """How the cost grows: of what it takes with more, what it takes beside the bare one with the least is no part, as it is the same."""
 
     def judge(value):
-        own = value(f'{ours}, {least}', 'ns') - value(f'{bare}, {least}', 'ns')
-        reached = value(f'{ours}, {larger}', 'ns') / (value(f'{bare}, {larger}', 'ns') + max(own, 0))
+        own = max(0, value(f'{ours}, {least}', 'ns') - value(f'{bare}, {least}', 'ns'))
+        reached = (value(f'{ours}, {larger}', 'ns') - own) / value(f'{bare}, {larger}', 'ns')
         return f'{reached:.2f}x', reached <= most
 
-    return Target(f'{ours}: {larger} at most {most}x {bare} and what {least} takes more than that', judge)
+    return Target(f'{ours}, {larger}: but for what {least} takes beside it, at most {most}x {bare}, {larger}', judge)
 
 
 def worst_call(ours: str, bare: str, most_ns: float) -> Target:
@@ -291,6 +291,7 @@ def memory_target(ours: str) -> Target:
 
 def add_capacities(suite: Suite) -> None:
     variants, capacities = [], [1 << exponent for exponent in range(20, 33, 2)]
+    least, *larger = capacities
     for capacity in capacities:
         words = (f'size={1 << 10}', f'bytes={2 * capacity}', 'segments=2', *(['cold'] if capacity > 64 * MIB else []))
         for name, transport, role in (('bare ring', 'ring', 'limit'), ('area', 'area', 'ours')):
@@ -298,7 +299,8 @@ def add_capacities(suite: Suite) -> None:
             variants.append(Variant(f'{name}, {name_of(capacity)}', 'bench-streams', (transport, 'alone', *words, 'alone'), role, 400_000,
                                     beside, 0 if capacity <= 64 * MIB else 3, int(2.5 * capacity), capacity <= 16 * MIB))
     suite.add('capacity', 'the writer alone, 1 KiB, twice that much memory', 'ns a message', variants,
-              targets=tuple(flat('area', 'bare ring', name_of(capacities[0]), name_of(capacity), 1.2) for capacity in capacities[1:]))
+              targets=(ratio(f'area, {name_of(least)}', [f'bare ring, {name_of(least)}'], 1.2),
+                       *(growth('area', 'bare ring', name_of(least), name_of(capacity), 1.2) for capacity in larger)))
 
 
 def add_keys(suite: Suite) -> None:

@@ -351,9 +351,9 @@ void unmap(void *address, size_t length) {
     drop(description);
 }
 
-void allocate_huge(int, void *, uint64_t, uint64_t) {}
-
 void populate(void *, size_t, Access) {}
+
+int make_huge(void *) { return -EINVAL; }
 
 int sync(void *, size_t) {
     ENTER
@@ -526,10 +526,10 @@ void system_begin() {
     table.set_mode = set_mode;
     table.set_owner = set_owner;
     table.allocate_space = allocate_space;
-    table.allocate_huge = allocate_huge;
     table.map = map;
     table.unmap = unmap;
     table.populate = populate;
+    table.make_huge = make_huge;
     table.sync = sync;
     table.lock = lock;
     table.lock_whole = lock_whole;

@@ -41,7 +41,7 @@ ERRORS = {
     'inotify_add_watch': ['ENOSPC', 'ENOMEM', 'EACCES'],
     'inotify_init1': ['EMFILE', 'ENFILE', 'ENOMEM'],
     'linkat': ['EEXIST', 'ENOSPC', 'ENOMEM', 'EACCES', 'EIO'],
-    'madvise': ['ENOMEM', 'EINVAL', 'EFAULT'],
+    'madvise': ['ENOMEM', 'EINVAL', 'EFAULT', 'EAGAIN', 'EBUSY'],
     'membarrier': ['ENOSYS', 'EPERM'],
     'mmap': ['ENOMEM', 'EAGAIN', 'ENODEV'],
     'munmap': ['ENOMEM'],

@@ -26,7 +26,7 @@ public:
         real = os::operations;
         install<&O::allocate, &O::resize, &O::open_directory, &O::open, &O::create, &O::create_unnamed, &O::link, &O::rename,
                 &O::unlink, &O::list, &O::close, &O::status, &O::status_at, &O::file_system, &O::set_mode, &O::set_owner,
-                &O::allocate_space, &O::allocate_huge, &O::map, &O::unmap, &O::populate, &O::sync, &O::lock, &O::lock_whole,
+                &O::allocate_space, &O::map, &O::unmap, &O::populate, &O::make_huge, &O::sync, &O::lock, &O::lock_whole,
                 &O::boot_id, &O::random>();
     }
 

@@ -34,12 +34,12 @@ const SiteInfo &info(Site site) {
         {"set_mode", {EPERM, EROFS, EIO}},
         {"set_owner", {EPERM, EROFS, EDQUOT, EIO}},
         {"allocate_space", {ENOSPC, EDQUOT, EFBIG, ENOMEM, EOPNOTSUPP, EIO}},
-        {"allocate_huge", {}},
         {"read_at", {ENODATA, EIO}},
         {"write_at", {ENOSPC, EDQUOT, EIO}},
         {"map", {ENOMEM, ENODEV, EACCES, EPERM, EAGAIN, ENFILE}},
         {"unmap", {}},
         {"populate", {}},
+        {"make_huge", {EINVAL, ENOMEM, EBUSY, EAGAIN}},
         {"sync", {ENOMEM, EBUSY, EIO}},
         {"lock", {EAGAIN, ENOLCK}},
         {"unlock", {ENOLCK}},
@@ -147,11 +147,6 @@ struct Hooks {
         active->real_.populate(address, length, access);
     }
 
-    static void allocate_huge(int fd, void *base, uint64_t offset, uint64_t length) {
-        active->enter(Site::allocate_huge);
-        active->real_.allocate_huge(fd, base, offset, length);
-    }
-
     static int lock(int fd, os::Lock lock, uint64_t first, uint64_t count) {
         int error = active->enter(lock == os::Lock::none ? Site::unlock : Site::lock);
         return error != 0 ? -error : active->real_.lock(fd, lock, first, count);
@@ -249,12 +244,12 @@ os::Operations Hooks::table() {
     table.set_mode = Plain<&O::set_mode, Site::set_mode>::call;
     table.set_owner = Plain<&O::set_owner, Site::set_owner>::call;
     table.allocate_space = Plain<&O::allocate_space, Site::allocate_space>::call;
-    table.allocate_huge = allocate_huge;
     table.read_at = Plain<&O::read_at, Site::read_at>::call;
     table.write_at = Plain<&O::write_at, Site::write_at>::call;
     table.map = map;
     table.unmap = unmap;
     table.populate = populate;
+    table.make_huge = Plain<&O::make_huge, Site::make_huge>::call;
     table.sync = Plain<&O::sync, Site::sync>::call;
     table.lock = lock;
     table.lock_whole = Plain<&O::lock_whole, Site::lock_whole>::call;

@@ -78,6 +78,11 @@ inline int create_resident(Stage &stage) {
     options.prefault = 300 << 10; // in all three segments
     return open_into(stage, stage.writer, create_flags, &options);
 }
+inline int create_in_huge_pages(Stage &stage) {
+    AreaOptions options(os::huge_page);
+    options.prefault = os::huge_page; // one of them
+    return open_into(stage, stage.writer, create_flags, &options);
+}
 
 inline void be_left(Stage &stage) {
     make_small(stage);
@@ -307,6 +312,7 @@ inline std::vector<Scenario> all() {
         {"create", ordinary, nothing, create},
         {"create_without_tmpfile", without_tmpfile, nothing, create},
         {"create_resident", ordinary, nothing, create_resident},
+        {"create_in_huge_pages", ordinary, nothing, create_in_huge_pages},
         {"create_on_a_disk", on_a_disk, nothing, create},
         {"create_again", ordinary, be_half_made, open_or_create},
         {"create_half_removed", ordinary, be_half_removed, open_or_create},

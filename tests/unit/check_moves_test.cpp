@@ -46,7 +46,7 @@ public:
     void before_each_step_of_a_writer() {
         before<&os::Operations::create>(), before<&os::Operations::create_unnamed>();
         before<&os::Operations::link>(), before<&os::Operations::rename>(), before<&os::Operations::unlink>();
-        before<&os::Operations::allocate_space>(), before<&os::Operations::allocate_huge>();
+        before<&os::Operations::allocate_space>(), before<&os::Operations::make_huge>();
         before<&os::Operations::set_mode>(), before<&os::Operations::status>();
         before<&os::Operations::map>(), before<&os::Operations::unmap>(), before<&os::Operations::populate>();
     }

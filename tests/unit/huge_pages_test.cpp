@@ -3,7 +3,11 @@
 #include <fstream>
 
 #include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
 
+#include "death.hpp"
+#include "faults.hpp"
 #include "os_directory.hpp"
 #include "reader.hpp"
 #include "small_disk.hpp"
@@ -15,9 +19,7 @@ namespace {
 using namespace speculo;
 using namespace speculo::test;
 using os::Access;
-
-constexpr uint64_t huge_page = uint64_t(2) << 20;
-constexpr uint64_t kibibyte = 1 << 10;
+using os::huge_page;
 
 constexpr uint64_t floor_of(uint64_t bytes) { return bytes / huge_page * huge_page; }
 constexpr uint64_t ceiling_of(uint64_t bytes) { return floor_of(bytes + huge_page - 1); }
@@ -28,39 +30,44 @@ bool is_at_huge_page(const void *address) { return reinterpret_cast<uintptr_t>(a
 uint64_t huge_bytes(const void *address) {
     std::ifstream mappings("/proc/self/smaps");
     char first[32];
-    std::snprintf(first, sizeof first, "%08lx-", reinterpret_cast<unsigned long>(address));
+    std::snprintf(first, sizeof first, "%08lx-", static_cast<unsigned long>(reinterpret_cast<uintptr_t>(address)));
     std::string line;
     bool is_it = false;
     while (std::getline(mappings, line)) {
         if (line.find('-') < line.find(' ')) { is_it = line.rfind(first, 0) == 0; }
         unsigned long long kilobytes;
-        if (is_it && std::sscanf(line.c_str(), "ShmemPmdMapped: %llu", &kilobytes) == 1) { return kilobytes * kibibyte; }
+        if (is_it && std::sscanf(line.c_str(), "ShmemPmdMapped: %llu", &kilobytes) == 1) { return kilobytes << 10; }
     }
     return 0;
 }
 
-// Tried without the library: whether a piece of a file in that directory can be one.
-bool can_have_huge_pages(const std::string &directory) {
+// What the system does of itself, and on request, tried without the library on a file in that directory.
+struct System {
+    bool gives_them, has_them;
+};
+System try_system(const std::string &directory) {
     constexpr int collapse = 25; // MADV_COLLAPSE, which C libraries learned later than kernels
-    if (!os::has_range_locks) { return false; }
+    if (!os::has_range_locks) { return {false, false}; }
     std::string path = directory + "/speculo-huge-XXXXXX";
     int fd = mkstemp(path.data());
     EXPECT_GE(fd, 0);
-    unlink(path.c_str());
-    EXPECT_EQ(ftruncate(fd, huge_page), 0);
+    EXPECT_EQ(ftruncate(fd, off_t(huge_page)), 0);
     void *room = mmap(nullptr, 2 * huge_page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    char *aligned = reinterpret_cast<char *>(ceiling_of(reinterpret_cast<uintptr_t>(room)));
+    void *aligned = reinterpret_cast<void *>(uintptr_t(ceiling_of(reinterpret_cast<uintptr_t>(room))));
     bool is_mapped = mmap(aligned, huge_page, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0) == aligned;
     EXPECT_TRUE(is_mapped);
-    if (is_mapped) { *aligned = 1; }
-    bool is_huge =
-        is_mapped && madvise(aligned, huge_page, collapse) == 0 && huge_bytes(aligned) == huge_page; // or it was but emulated
+    if (is_mapped) { *static_cast<char *>(aligned) = 1; }
+    System system;
+    system.gives_them = is_mapped && huge_bytes(aligned) == huge_page;
+    // An emulator may say that it is done, and do nothing.
+    system.has_them = is_mapped && madvise(aligned, huge_page, collapse) == 0 && huge_bytes(aligned) == huge_page;
     munmap(room, 2 * huge_page);
     close(fd);
-    return is_huge;
+    unlink(path.c_str());
+    return system;
 }
 
-// ---- the operation --------------------------------------------------------------------------------------------------------------
+// ---- the operations -------------------------------------------------------------------------------------------------------------
 
 class HugePages : public OsDirectory {
 protected:
@@ -75,12 +82,6 @@ protected:
         OsDirectory::TearDown();
     }
 
-    // Memory that is not there would be a signal, on a full file system.
-    void expect_no_holes() {
-        os::FileStatus status = status_of(fd_);
-        EXPECT_GE(status.allocated, status.size);
-    }
-
     static constexpr size_t size = 5 * huge_page / 2;
     int fd_ = -1;
     void *base_ = nullptr;
@@ -88,42 +89,22 @@ protected:
 INSTANTIATE_TEST_SUITE_P(Memory, HugePages, testing::Values("/dev/shm"));
 INSTANTIATE_TEST_SUITE_P(Temporary, HugePages, testing::Values("/tmp"));
 
-TEST_P(HugePages, are_taken_as_far_as_they_fit) {
-    bool is_there = can_have_huge_pages(path_);
-    constexpr uint64_t before = 100 * kibibyte;
+TEST_P(HugePages, one_is_made_of_what_is_there_and_of_new_memory) {
+    constexpr uint64_t before = 100 << 10;
     ASSERT_EQ(OS(allocate_space(fd_, 0, before)), 0);
     std::memset(base_, 'x', before);
-    OS_VOID(allocate_huge(fd_, base_, before, size - before));
-    expect_no_holes();
-    if (is_there) { EXPECT_EQ(status_of(fd_).size, 2 * huge_page); }
-    ASSERT_EQ(OS(allocate_space(fd_, 0, size)), 0);
-    OS_VOID(populate(base_, size, Access::read_write));
-    EXPECT_EQ(huge_bytes(base_), is_there ? huge_page : 0); // what was there before stays in small ones
-    auto *bytes = static_cast<const char *>(base_);
-    for (size_t i = 0; i < size; ++i) { ASSERT_EQ(bytes[i], i < before ? 'x' : 0) << i; }
-}
-
-TEST_P(HugePages, are_made_of_what_is_there_too) {
-    bool is_there = can_have_huge_pages(path_);
-    constexpr uint64_t before = 100 * kibibyte;
-    ASSERT_EQ(OS(allocate_space(fd_, 0, before)), 0);
-    std::memset(base_, 'x', before);
-    OS_VOID(allocate_huge(fd_, base_, 0, size));
-    expect_no_holes();
-    ASSERT_EQ(OS(allocate_space(fd_, 0, size)), 0);
-    OS_VOID(populate(base_, size, Access::read_write));
-    EXPECT_EQ(huge_bytes(base_), is_there ? 2 * huge_page : 0);
-    auto *bytes = static_cast<const char *>(base_);
-    for (size_t i = 0; i < size; ++i) { ASSERT_EQ(bytes[i], i < before ? 'x' : 0) << i; }
-}
-
-TEST_P(HugePages, are_not_taken_where_none_fits) {
-    OS_VOID(allocate_huge(fd_, base_, 0, huge_page - 1));
-    EXPECT_EQ(status_of(fd_).size, 0u);
-    constexpr uint64_t before = 4096;
-    ASSERT_EQ(OS(allocate_space(fd_, 0, before)), 0);
-    OS_VOID(allocate_huge(fd_, base_, before, 2 * huge_page - before - 1));
+    bool is_made = OS(make_huge(base_)) == 0;
     EXPECT_EQ(status_of(fd_).size, before);
+    bool has_them = try_system(path_).has_them;
+    if (has_them) {
+        EXPECT_TRUE(is_made);
+        EXPECT_GE(status_of(fd_).allocated, huge_page);
+    }
+    ASSERT_EQ(OS(allocate_space(fd_, 0, huge_page)), 0);
+    OS_VOID(populate(base_, huge_page, Access::read_write));
+    if (has_them) { EXPECT_EQ(huge_bytes(base_), huge_page); }
+    auto *bytes = static_cast<const char *>(base_);
+    for (size_t i = 0; i < huge_page; ++i) { ASSERT_EQ(bytes[i], i < before ? 'x' : 0) << i; }
 }
 
 TEST_P(HugePages, mappings_begin_where_one_could) {
@@ -137,78 +118,80 @@ TEST_P(HugePages, mappings_begin_where_one_could) {
     OS_VOID(close(fd));
 }
 
-#if !defined(SPECULO_PORTABLE)
-TEST_P(HugePages, P9_end_where_memory_does) {
-    if (std::string(GetParam()) != "/dev/shm") { return; }
-    expect_on_small_disk([&](SmallDisk &disk) { // 4 MiB
-        int directory = os::operations.open_directory(disk.directory().c_str());
-        int fd = os::operations.create(directory, "a");
-        void *base = nullptr;
-        constexpr uint64_t more = 4 * huge_page;
-        ASSERT_EQ(os::operations.map(fd, more, Access::read_write, &base), 0);
-        OS_VOID(allocate_huge(fd, base, 0, more));
-        os::FileStatus status;
-        ASSERT_EQ(os::operations.status(fd, &status), 0);
-        EXPECT_GE(status.allocated, status.size);
-        EXPECT_LE(status.size, 2 * huge_page);
-        if (can_have_huge_pages("/dev/shm")) { EXPECT_GE(status.size, huge_page); }
-        std::memset(base, 'x', status.size); // no signal
-        EXPECT_EQ(OS(allocate_space(fd, 0, more)), -ENOSPC);
-    });
-}
-#endif
-
 // ---- an area --------------------------------------------------------------------------------------------------------------------
 
 class HugeArea : public testing::Test {
-protected:
-    HugeArea() : has_huge_pages_(can_have_huge_pages(area_directory())) { options_.capacity = 5 * huge_page; }
+public:
+    HugeArea() {
+        options_.capacity = 5 * huge_page / 2;
+        options_.segments = 2;
+    }
 
-    // What of a mapped segment has to lie in huge pages, if its first `small` bytes need not.
+    Handle open_prefaulted(uint32_t flags) {
+        AreaOptions options;
+        if (flags & SPECULO_OPEN_WRITE) { options = options_; }
+        options.prefault = UINT64_MAX;
+        return open_area(name_, flags, &options);
+    }
+
+    // What of a mapped segment lies in huge pages, if its first `small` bytes need not.
     void expect_huge(const core::SegmentMap &map, uint64_t small = 0) {
         uint64_t end = floor_of(map.geometry.size), begin = ceiling_of(small);
-        EXPECT_EQ(huge_bytes(map.base), has_huge_pages_ && begin < end ? end - begin : 0);
+        System system = try_system(area_directory());
+        if (!system.gives_them) { EXPECT_EQ(huge_bytes(map.base), system.has_them && begin < end ? end - begin : 0); }
         EXPECT_TRUE(!os::has_range_locks || is_at_huge_page(map.base));
+    }
+    static uint64_t size_of(const core::SegmentMap &map) { return map.geometry.chunks_offset + map.readable * core::place_size; }
+    // Memory that is not there would be a signal on a full file system.
+    void expect_no_holes() {
+        for (const std::string &file : name_.files()) {
+            struct stat status {};
+            ASSERT_EQ(stat((std::string(area_directory()) + "/" + file).c_str(), &status), 0) << file;
+            EXPECT_GE(status.st_blocks * 512, status.st_size) << file;
+        }
+    }
+    void expect_area_works(uint64_t chunks) {
+        expect_no_holes();
+        Handle writer = open_area(name_, SPECULO_OPEN_WRITE | SPECULO_OPEN_CREATE, &options_);
+        commit_chunk(writer, std::string(3 * huge_page / 2, 'y'));
+        EXPECT_EQ(read_all(open_reader(name_)).size(), chunks + 1);
+        EXPECT_EQ(speculo_area_check(name_.c_str(), nullptr, nullptr), 0);
     }
 
     AreaName name_;
-    bool has_huge_pages_;
     AreaOptions options_;
 };
 
 TEST_F(HugeArea, prefault_takes_them_for_all_segments) {
-    options_.prefault = UINT64_MAX;
-    Handle writer = make_area(name_, options_);
+    Handle writer = open_prefaulted(SPECULO_OPEN_WRITE | SPECULO_OPEN_CREATE);
     int count = 0;
     for (const core::WriterSegment *segment : inside(writer).segments) {
         if (!segment) { continue; }
         ++count;
+        EXPECT_EQ(segment->map.readable, segment->map.geometry.place_end);
         expect_huge(segment->map);
     }
-    EXPECT_EQ(count, 3);
+    EXPECT_EQ(count, 2);
     std::string payload(300000, 'x');
-    for (int i = 0; i < 100; ++i) { commit_chunk(writer, payload, transient()); } // around them all
-    EXPECT_EQ(info_of(writer).memory, 3 * inside(writer).current->map.geometry.size);
-    AreaOptions options;
-    options.prefault = UINT64_MAX;
-    Handle reader = open_area(name_, SPECULO_OPEN_READ, &options);
-    if (!are_readers_untrusting()) {
-        expect_huge(static_cast<core::Reader *>(static_cast<speculo_area *>(reader))->cursor.segment->map);
+    Handle reader = open_prefaulted(SPECULO_OPEN_READ);
+    for (int i = 0; i < 40; ++i) { // around them all
+        commit_chunk(writer, payload, transient());
+        speculo_chunk chunk;
+        ASSERT_EQ(speculo_read_next(reader, &chunk), 1);
+        EXPECT_EQ(std::string(static_cast<const char *>(chunk.data), chunk.size), payload);
     }
-    for (const Seen &seen : read_all(reader)) { EXPECT_EQ(seen.payload, payload); }
+    expect_huge(static_cast<core::Reader *>(static_cast<speculo_area *>(reader))->cursor.segment->map);
 }
 
-TEST_F(HugeArea, prefault_of_one_that_is_there_takes_them_for_what_is_not_yet) {
+TEST_F(HugeArea, prefault_of_one_that_is_there_moves_nothing_that_readers_look_at) {
     Handle writer = make_area(name_, options_);
     commit_chunk(writer, "a");
-    const core::SegmentMap *map = &inside(writer).current->map;
-    uint64_t there = map->geometry.chunks_offset + map->readable * core::place_size;
-    expect_huge(*map, map->geometry.size);
+    uint64_t there = size_of(inside(writer).current->map);
     Handle reader = open_reader(name_);
     writer.close();
-    options_.prefault = UINT64_MAX;
-    for (int i = 0; i < 2; ++i) { // once it is there, all stays as it is
-        writer = open_area(name_, SPECULO_OPEN_WRITE, &options_);
+    for (int i = 0; i < 2; ++i) { // the second time all is there
+        writer = open_prefaulted(SPECULO_OPEN_WRITE);
+        EXPECT_EQ(inside(writer).current->map.readable, inside(writer).current->map.geometry.place_end);
         expect_huge(inside(writer).current->map, there);
         writer.close();
     }
@@ -218,10 +201,97 @@ TEST_F(HugeArea, prefault_of_one_that_is_there_takes_them_for_what_is_not_yet) {
 TEST_F(HugeArea, without_prefault_takes_none) {
     Handle writer = make_area(name_, options_);
     std::string payload(300000, 'x');
-    for (int i = 0; i < 100; ++i) { commit_chunk(writer, payload, transient()); }
+    for (int i = 0; i < 40; ++i) { commit_chunk(writer, payload, transient()); }
     for (const core::WriterSegment *segment : inside(writer).segments) {
         if (segment) { expect_huge(segment->map, segment->map.geometry.size); }
     }
+}
+
+// Answers instead of the kernel, and none from the last one on.
+class AskedFor {
+public:
+    explicit AskedFor(const std::vector<int> &answers) {
+        pages.clear();
+        given = answers;
+        os::operations.make_huge = [](void *address) {
+            pages.push_back(static_cast<char *>(address));
+            return pages.size() <= given.size() ? given[pages.size() - 1] : -ENOMEM;
+        };
+    }
+    static inline std::vector<char *> pages;
+
+private:
+    static inline std::vector<int> given;
+    Faults faults_; // puts the table back
+};
+
+TEST_F(HugeArea, a_page_that_is_busy_is_tried_again_and_then_passed) {
+    options_.capacity = 7 * huge_page / 2; // three of them
+    {
+        AskedFor asked({-EAGAIN, 0, -EAGAIN, -EAGAIN, 0, -ENOMEM});
+        Handle writer = open_prefaulted(SPECULO_OPEN_WRITE | SPECULO_OPEN_CREATE);
+        char *first = AskedFor::pages.at(0), *other = AskedFor::pages.back();
+        std::vector<char *> expected = {first, first, first + huge_page, first + huge_page, first + 2 * huge_page, other};
+        EXPECT_EQ(AskedFor::pages, expected); // of the other segment none, as there are no more
+        expect_no_holes();
+    }
+    expect_area_works(0);
+}
+
+TEST_F(HugeArea, there_are_no_holes_while_they_are_taken) {
+    options_.capacity = 7 * huge_page / 2;
+    static HugeArea *test;
+    test = this;
+    Faults faults; // puts the table back
+    os::operations.make_huge = [](void *) {
+        test->expect_no_holes();
+        return -EAGAIN;
+    };
+    open_prefaulted(SPECULO_OPEN_WRITE | SPECULO_OPEN_CREATE);
+}
+
+TEST_F(HugeArea, P8_who_takes_them_may_die_anywhere) {
+    uint64_t deaths = die_everywhere([&] { open_prefaulted(SPECULO_OPEN_WRITE | SPECULO_OPEN_CREATE); },
+                                     [&](uint64_t) {
+                                         expect_area_works(0);
+                                         EXPECT_EQ(speculo_area_remove(name_.c_str()), 0);
+                                     });
+    EXPECT_GT(deaths, 20u);
+}
+
+TEST_F(HugeArea, P8_who_takes_them_for_an_area_that_is_there_may_die_anywhere) {
+    uint64_t deaths = die_everywhere([&] { open_prefaulted(SPECULO_OPEN_WRITE); },
+                                     [&](uint64_t call) {
+                                         if (call > 1) {
+                                             expect_area_works(1);
+                                             EXPECT_EQ(speculo_area_remove(name_.c_str()), 0);
+                                         }
+                                         commit_chunk(make_area(name_, options_), "a");
+                                     });
+    EXPECT_GT(deaths, 20u);
+}
+
+TEST(HugeAreaOnSmallDisk, P9_prefault_that_does_not_fit_leaves_all_as_it_was) {
+    expect_on_small_disk([](SmallDisk &disk) {
+        disk.resize("16m");
+        auto free_blocks = [&] {
+            struct statvfs found {};
+            EXPECT_EQ(statvfs(disk.directory().c_str(), &found), 0);
+            return found.f_bavail;
+        };
+        AreaName name(disk.directory());
+        AreaOptions options(20 << 20), all = options;
+        all.prefault = UINT64_MAX;
+        auto before = free_blocks();
+        EXPECT_EQ(try_open(name, SPECULO_OPEN_WRITE | SPECULO_OPEN_CREATE, &all), -ENOSPC);
+        EXPECT_EQ(free_blocks(), before);
+        commit_chunk(make_area(name, options), "a");
+        before = free_blocks();
+        EXPECT_EQ(try_open(name, SPECULO_OPEN_WRITE, &all), -ENOSPC);
+        EXPECT_EQ(free_blocks(), before);
+        EXPECT_EQ(live_ids(name), (Ids{1}));
+        commit_chunk(open_area(name, SPECULO_OPEN_WRITE), "b");
+    });
 }
 
 } // namespace

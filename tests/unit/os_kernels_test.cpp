@@ -102,23 +102,16 @@ TEST_P(OsRefused, what_is_not_to_be_had_now_is_told) {
     OS_VOID(close(fd));
 }
 
-TEST_P(OsRefused, without_huge_pages_small_ones_do) {
-    constexpr size_t size = 8 << 20;
+TEST_P(OsRefused, there_are_no_huge_pages_or_no_room_to_choose_from) {
     constexpr int collapse = 25; // MADV_COLLAPSE, which C libraries learned later than kernels
+    constexpr size_t size = 4 * os::huge_page;
     int fd = file("a", 1);
     void *base = nullptr;
     ASSERT_EQ(os::operations.map(fd, size, os::Access::read_write, &base), 0);
-    for (int error : {EINVAL, ENOMEM, EAGAIN}) { // unknown to it, there is none, one that is busy
-        expect({SYS_madvise, 2, UINT32_MAX, collapse, error}, [&] {
-            os::operations.allocate_huge(fd, base, 0, size);
-            return status_of(fd).size <= 4096; // it does not go on
-        });
+    for (int error : {EINVAL, ENOMEM, EAGAIN}) {
+        expect({SYS_madvise, 2, UINT32_MAX, collapse, error}, [&] { return os::operations.make_huge(base) == -error; });
     }
-    expect({SYS_fallocate, 1, 0, 0, ENOSPC}, [&] {
-        os::operations.allocate_huge(fd, base, 1, size - 1);
-        return status_of(fd).size <= 4096;
-    });
-    expect({mmap_call, 2, UINT32_MAX, PROT_NONE, ENOMEM}, [&] { // there is no room to choose from
+    expect({mmap_call, 2, UINT32_MAX, PROT_NONE, ENOMEM}, [&] {
         void *other = nullptr;
         return os::operations.map(fd, size, os::Access::read, &other) == 0;
     });
