@@ -91,6 +91,7 @@ speculo::reader await_reader(const std::string &name, uint32_t flags, const Trus
 area_options options_of(const Making &making) {
     area_options options;
     options.capacity(making.capacity).max_capacity(making.max).segments(uint32_t(making.segments)).mode(making.mode);
+    options.prefault(making.prefault);
     if (making.is_lossless) { options.lossless(); }
     return options;
 }

@@ -37,7 +37,7 @@ speculo::reader await_reader(const std::string &name, uint32_t flags, const Trus
 
 // What a writer may want of its area; 0: as it is, or the default.
 struct Making {
-    uint64_t capacity = 0, max = 0, segments = 0;
+    uint64_t capacity = 0, max = 0, segments = 0, prefault = 0;
     uint32_t mode = 0;
     bool is_lossless = false;
 };

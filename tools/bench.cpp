@@ -36,12 +36,12 @@ class BenchArea {
 public:
     BenchArea() : name_("speculo-bench-" + std::to_string(::getpid())) {
         area_options options;
-        options.capacity(capacity);
+        options.capacity(capacity).prefault(UINT64_MAX);
         std::error_code ec;
         options.lossless(); // the reader gets every chunk, so both sides did the same work
         writer = speculo::writer::open(name_, speculo::writer::exclusive, options, ec);
         if (ec == std::errc::operation_not_supported) {
-            options = area_options().capacity(capacity);
+            options = area_options().capacity(capacity).prefault(UINT64_MAX);
             writer = speculo::writer::open(name_, speculo::writer::exclusive, options, ec);
         }
         if (ec) { throw writing_failure(name_, -ec.value()); }

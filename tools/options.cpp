@@ -97,6 +97,7 @@ void add_making(CLI::App *command, Making &making) {
     add_size(command, "--max", making.max, "What a segment may grow to");
     add_number(command, "--segments", making.segments, "Memory objects used in turn, 2 to 16")
         ->check(CLI::Range(2, 16).description(""));
+    add_size(command, "--prefault", making.prefault, "Take so much of its memory at once, in huge pages where there are such");
     add_parsed(command, "--mode", making.mode, parse_mode, uint32_t(1), "Permissions for readers", "MODE",
                "permission bits such as 0644, none for others to write or for anybody to execute");
     add_flag(command, "--lossless", making.is_lossless, "Wait for slow readers instead of dropping what they have yet to read");

@@ -110,8 +110,8 @@ public:
     static constexpr bool is_own = true, has_many_readers = false;
 
     explicit RingOf(const Plan &plan)
-        : size_(plan.size), capacity_(plan.bytes / alignment * alignment), is_free_(plan.has("alone")), is_cold_(plan.has("cold")),
-          memory_(capacity_, PROT_READ | PROT_WRITE), reader_page_(4096, PROT_READ | PROT_WRITE) {
+        : size_(plan.size), capacity_(plan.bytes / alignment * alignment), is_free_(plan.has("alone")),
+          is_cold_(plan.has("cold")), memory_(capacity_, PROT_READ | PROT_WRITE), reader_page_(4096, PROT_READ | PROT_WRITE) {
         check(length_of(size_) <= capacity_, "the ring is too small");
     }
     void become_writer() {

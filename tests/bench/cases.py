@@ -307,7 +307,7 @@ def add_keys(suite: Suite) -> None:
     variants, counts = [], [10**exponent for exponent in range(1, 7)]
     for keys in counts:
         for name, what, role in (('bare array', 'bare-growth', 'limit'), ('area', 'growth', 'ours')):
-            variants.append(Variant(f'{name}, {keys}', 'bench-keys', (what, f'keys={keys}'), role, max(300_000, 2 * keys),
+            variants.append(Variant(f'{name}, {keys}', 'bench-keys', (what, f'keys={keys}'), role, max(1_200_000, 4 * keys),
                                     f'bare array, {keys}', 0 if keys < 100_000 else 5, keys * 1500, keys <= 10_000))
     suite.add('keys', '64 B by key, updates and reads of so many keys in no order', 'ns', variants, figures=('update', 'read'),
               targets=tuple(ratio(f'area, {counts[-1]}', [f'area, {counts[0]}'], 2, figure,

@@ -40,6 +40,15 @@ class Areas(ToolTest):
         self.assertRegex(text, r'(?m)^size +256KiB for chunks in a segment$')
         self.assertRegex(text, r'(?m)^keys +1$')
 
+    def test_create_takes_memory_at_once(self):
+        sizes = {}
+        for prefault in ('4KiB', '1GiB'):
+            name = self.area()
+            self.run_tool('create', name, '--capacity', '5MiB', '--segments', 2, '--prefault', prefault)
+            sizes[prefault] = self.json('info', name)['memory']
+        self.assertLess(sizes['4KiB'], 5 << 20)
+        self.assertGreater(sizes['1GiB'], 2 * 5 << 20)
+
     def test_create_changes_what_is_there(self):
         name = self.area()
         self.run_tool('create', name)

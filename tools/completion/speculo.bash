@@ -7,7 +7,7 @@ _speculo_keys() { speculo keys "$1" 2>/dev/null | tail -n +2 | cut -d ' ' -f 1; 
 
 # The options of a subcommand.
 _speculo_options() {
-    local making='--capacity --max --segments --mode --lossless'
+    local making='--capacity --max --segments --prefault --mode --lossless'
     local forms='--text --raw --hex --json'
     local following='-f --follow --until-closed --wait -n --for --strict --trust'
     case $1 in
@@ -38,7 +38,7 @@ _speculo() {
     # The subcommand, and how many places are filled in front of this word.
     for ((i = 1; i < COMP_CWORD; i++)); do
         case ${COMP_WORDS[i]} in
-            --capacity | --max | --segments | --mode | --chunk-size | --frames | --key | --ttl | --tag | --trust | --interval | --for | --speed | --time | -n)
+            --capacity | --max | --segments | --prefault | --mode | --chunk-size | --frames | --key | --ttl | --tag | --trust | --interval | --for | --speed | --time | -n)
                 ((i++)) ;;
             -?*) ;;
             *)
@@ -57,7 +57,7 @@ _speculo() {
         --trust) choices=$(compgen -u) ;;
         --speed) choices='max 0.5 1 2 10' ;;
         --mode) choices='0600 0640 0644' ;;
-        --capacity | --max) choices='1MiB 16MiB 64MiB 1GiB' ;;
+        --capacity | --max | --prefault) choices='1MiB 16MiB 64MiB 1GiB' ;;
         --ttl | --for | --interval | --time) choices='100ms 1s 5s 1min' ;;
         --segments | --chunk-size | --frames | --key | --tag | -n) return ;;
         *)
