@@ -255,32 +255,34 @@ int allocate_space(int fd, uint64_t offset, uint64_t length) {
 
 // ---- mappings ---------------------------------------------------------------------------------------------------------------
 
-int keep_from_children(void *address, size_t length) {
-    return checked([=] { return ::madvise(address, length, MADV_DONTFORK); });
+namespace {
+
+int advise(void *address, size_t length, int advice) {
+    return checked([=] { return ::madvise(address, length, advice); });
 }
 
+} // namespace
+
+int keep_from_children(void *address, size_t length) { return advise(address, length, MADV_DONTFORK); }
+
 void *place_to_map(size_t length) {
-    size_t room;
-    if (length < huge_page || __builtin_add_overflow(length, size_t(huge_page), &room)) { return nullptr; }
+    if (length < huge_page) { return nullptr; }
+    size_t room = length + size_t(huge_page); // where that is too much, so is the length
     void *found = ::mmap(nullptr, room, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (found == MAP_FAILED) { return nullptr; }
     ::munmap(found, room); // another thread may be faster now: then the mapping is elsewhere
-    uintptr_t first = reinterpret_cast<uintptr_t>(found), rest = first % uintptr_t(huge_page);
-    return reinterpret_cast<void *>(rest == 0 ? first : first - rest + uintptr_t(huge_page));
+    return static_cast<char *>(found) + (0 - reinterpret_cast<uintptr_t>(found)) % uintptr_t(huge_page); // the next multiple
 }
 
 void populate(void *address, size_t length, Access access) {
-    ErrnoKeeper keeper;
     // The format's pages may be smaller than the machine's.
     size_t before = size_t(reinterpret_cast<uintptr_t>(address) % uintptr_t(::sysconf(_SC_PAGESIZE)));
     char *first = static_cast<char *>(address) - before;
-    ::madvise(first, length + before, access == Access::read ? MADV_POPULATE_READ : MADV_POPULATE_WRITE);
+    advise(first, length + before, access == Access::read ? MADV_POPULATE_READ : MADV_POPULATE_WRITE);
 }
 
 // Whether the file system is mounted for huge pages makes no difference to it.
-int make_huge(void *address) {
-    return checked([=] { return ::madvise(address, size_t(huge_page), MADV_COLLAPSE); });
-}
+int make_huge(void *address) { return advise(address, size_t(huge_page), MADV_COLLAPSE); }
 
 // ---- locks ------------------------------------------------------------------------------------------------------------------
 

@@ -33,9 +33,8 @@ int allocate(const WriterSegment &segment, uint64_t from, uint64_t to) {
 void take_huge_pages(const WriterSegment &segment, uint64_t from, uint64_t to) {
     for (uint64_t at = align_up(from, os::huge_page); at + os::huge_page <= to; at += os::huge_page) {
         if (allocate(segment, at, at + 1) < 0) { return; }
-        int error = -EAGAIN;
-        for (int i = 0; i < 2 && error == -EAGAIN; ++i) { error = os::operations.make_huge(segment.map.base + at); }
-        if (error < 0 && error != -EAGAIN) { return; }
+        int error = os::operations.make_huge(segment.map.base + at);
+        if (error < 0 && error != -EAGAIN) { return; } // one that is busy stays in small pages
         if (allocate(segment, at, at + os::huge_page) < 0) { return; }
     }
 }
@@ -79,12 +78,10 @@ int build(Area &area, WriterSegment &segment, Unnamed &object, uint64_t places) 
     int error = object_begin(area.place, object);
     if (error < 0) { return error; }
     segment.file.fd = object.fd;
-    error = segment_extend(segment, places);
-    if (error == 0) { error = map_segment(segment); }
+    error = map_segment(segment);
+    if (error == 0) { error = segment_extend(segment, places); }
     if (error == 0) { error = control_dress(area, segment.file.fd); }
     if (error != 0) { return error; }
-    uint64_t there = bytes_for(segment.map.geometry, segment.soft_end());
-    os::operations.populate(segment.map.base, size_t(there), os::Access::read_write);
     fill_header(area, segment);
     return name_object(area, segment, object);
 }
@@ -202,7 +199,7 @@ int segment_extend(WriterSegment &segment, uint64_t places) {
     }
     if (error < 0) { return error; }
     segment.map.readable = segment_readable(geometry, wanted);
-    if (segment.map.base) { os::operations.populate(segment.map.base + there, size_t(wanted - there), os::Access::read_write); }
+    os::operations.populate(segment.map.base + there, size_t(wanted - there), os::Access::read_write);
     return 0;
 }
 
@@ -210,10 +207,8 @@ int segment_prefault(WriterSegment &segment, uint64_t bytes, bool is_new) {
     const Geometry &geometry = segment.map.geometry;
     if (bytes > geometry.size) { bytes = geometry.size; }
     uint64_t there = bytes_for(geometry, segment.soft_end());
-    uint64_t places = bytes > geometry.chunks_offset ? (bytes - geometry.chunks_offset) / place_size : 0;
-    if (places > geometry.chunk_end) { places = geometry.chunk_end; }
     if (is_new) { take_huge_pages(segment, 0, bytes); }
-    if (int error = segment_extend(segment, places); error < 0) { return error; }
+    if (int error = segment_extend(segment, segment_readable(geometry, bytes)); error < 0) { return error; }
     if (!is_new) { take_huge_pages(segment, there, bytes); }
     os::operations.populate(segment.map.base, size_t(bytes), os::Access::read_write);
     return 0;

@@ -147,8 +147,8 @@ typedef struct speculo_area_options {
                                    #SPECULO_OPEN_UNTRUSTED: bytes of the largest chunk to copy, at most 63 GiB; default 64 MiB */
     uint32_t mode;            /**< WRITE: permission bits for readers, default 0600; any beyond 0644 is `-EINVAL` */
     uint32_t compact_percent; /**< WRITE: compact once this share of the used bytes is dead, 1..100; 0: only when full */
-    uint64_t prefault;        /**< bytes to make resident at open; without meaning where nothing is mapped. WRITE: in huge pages where
-                                   the system has them, as far as they were not allocated before */
+    uint64_t prefault;        /**< bytes to make resident at open; without meaning where nothing is mapped. WRITE: in huge
+                                   pages, as far as the system has them and the memory is new */
     uint32_t segments;        /**< WRITE: memory objects used in turn, 2..16; default 3. Up to 16 while readers pin some */
     uint32_t flags;           /**< SPECULO_AREA_* */
     uint32_t trusted_uid;     /**< READ, with #SPECULO_AREA_TRUST_UID: an owner to be trusted */
