@@ -126,6 +126,7 @@ int take_over_after_boot(Writer &writer, uint32_t flags) {
     return error;
 }
 
+// Called, as it would be larger twice in line.
 [[gnu::noinline]] int prefault_one(WriterSegment &segment, uint64_t &bytes, bool is_new) {
     if (int error = segment_prefault(segment, bytes, is_new); error < 0) { return error; }
     bytes -= bytes < segment.map.geometry.size ? bytes : segment.map.geometry.size;

@@ -29,7 +29,7 @@ int allocate(const WriterSegment &segment, uint64_t from, uint64_t to) {
 }
 
 // Takes what lies between two offsets in huge pages, as long as the system has any. What is not there yet comes with them, which is how
-// they cost least: the kernel has nothing to copy. Between any two calls all below the object's size is there.
+// they cost least: the kernel has nothing to copy, but for the first small page, which it asks for. Between any two calls all below the object's size is there.
 void take_huge_pages(const WriterSegment &segment, uint64_t from, uint64_t to) {
     for (uint64_t at = align_up(from, os::huge_page); at + os::huge_page <= to; at += os::huge_page) {
         if (allocate(segment, at, at + 1) < 0) { return; }
