@@ -82,7 +82,7 @@ int check_writer_options(const speculo_area_options &options) {
     if (options.capacity > core::capacity_limit || options.max_capacity > core::capacity_limit) { return -EINVAL; }
     if (options.capacity != 0 && options.max_capacity != 0 && options.max_capacity < options.capacity) { return -EINVAL; }
     if (options.compact_percent > 100) { return -EINVAL; }
-    return options.segments == 0 || (options.segments >= 2 && options.segments <= core::max_slots) ? 0 : -EINVAL;
+    return options.segments == 0 || (options.segments >= 2 && options.segments <= core::max_segments) ? 0 : -EINVAL;
 }
 
 int check_reader_options(const speculo_area_options &options, bool is_untrusted) {

@@ -183,7 +183,7 @@ const char *control_flaw(const ControlPage &control) {
     if (capacity == 0 || capacity > capacity_limit || capacity % page_size != 0) { return "capacity"; }
     if (most > capacity_limit || most % page_size != 0) { return "max_capacity"; }
     if (peek(control.compact_percent) > 100) { return "compact_percent"; }
-    return segments < 2 || segments > max_slots ? "segments" : nullptr;
+    return segments < 2 || segments > max_segments ? "segments" : nullptr;
 }
 
 void control_close(Area &area) {

@@ -20,7 +20,7 @@ namespace speculo::core {
 
 inline constexpr uint64_t control_magic = 0x314c4f5243504553; // "SEPCROL1" in memory of a little-endian machine
 inline constexpr uint64_t segment_magic = 0x314745534c505345; // "ESPLSEG1"
-inline constexpr uint32_t format_version = 2;
+inline constexpr uint32_t format_version = 3;
 inline constexpr uint32_t byte_order_tag = 0x01020304;
 
 inline constexpr uint64_t page_size = 4096; // of the format, not of the machine
@@ -28,7 +28,9 @@ inline constexpr uint64_t place_size = 16;
 inline constexpr uint64_t reserve_size = 512;
 inline constexpr uint32_t reserve_places = reserve_size / place_size;
 inline constexpr uint32_t places_per_page = page_size / place_size;
-inline constexpr uint32_t max_slots = 16;
+inline constexpr uint32_t slot_bits = 5;
+inline constexpr uint32_t max_slots = 1u << slot_bits;
+inline constexpr uint32_t max_segments = 16; // used in turn; the other slots are for those that take the place of pinned ones
 inline constexpr uint32_t max_key_size = 255;
 inline constexpr uint32_t max_alignment_log2 = 12;
 inline constexpr uint32_t max_alignment = 1u << max_alignment_log2;
@@ -66,12 +68,12 @@ struct ControlPage {
     uint8_t unused1[4];
     Shared<uint64_t> recovery_boot_id[2]; // the boot whose first writer has begun to end what had a deadline before it
     uint8_t unused5[8];
-    Shared<uint64_t> current; // generation << 4 | slot; 0: still being created
+    Shared<uint64_t> current; // generation << 5 | slot; 0: still being created
     uint8_t unused2[56];
     Shared<uint32_t> bell; // for waiting readers of another uid
     uint8_t unused3[60];
     Shared<uint64_t> slots[max_slots]; // nonce << 32 | incarnation; nonce 0: no object
-    uint8_t unused4[3712];
+    uint8_t unused4[3584];
 };
 static_assert(sizeof(ControlPage) == page_size);
 static_assert(offsetof(ControlPage, version) == 8 && offsetof(ControlPage, area_id) == 16 &&
@@ -102,9 +104,9 @@ static_assert(sizeof(BellPage) == page_size);
 static_assert(offsetof(BellPage, word) == 8 && offsetof(BellPage, writer_waits) == 64 && offsetof(BellPage, room) == 68);
 inline constexpr uint64_t bell_touch_offset = page_size - 1; // a write here tells descriptors
 
-constexpr uint64_t pack_current(uint64_t generation, uint32_t slot) { return generation << 4 | slot; }
-constexpr uint64_t current_generation(uint64_t current) { return current >> 4; }
-constexpr uint32_t current_slot(uint64_t current) { return uint32_t(current & 15); }
+constexpr uint64_t pack_current(uint64_t generation, uint32_t slot) { return generation << slot_bits | slot; }
+constexpr uint64_t current_generation(uint64_t current) { return current >> slot_bits; }
+constexpr uint32_t current_slot(uint64_t current) { return uint32_t(current & (max_slots - 1)); }
 
 constexpr uint64_t pack_slot(uint32_t nonce, uint32_t incarnation) { return uint64_t(nonce) << 32 | incarnation; }
 constexpr uint32_t slot_nonce(uint64_t entry) { return uint32_t(entry >> 32); }

@@ -149,7 +149,7 @@ typedef struct speculo_area_options {
     uint32_t compact_percent; /**< WRITE: compact once this share of the used bytes is dead, 1..100; 0: only when full */
     uint64_t prefault;        /**< bytes to make resident at open; without meaning where nothing is mapped. WRITE: in huge
                                    pages, as far as the system has them and the memory is new */
-    uint32_t segments;        /**< WRITE: memory objects used in turn, 2..16; default 3. Up to 16 while readers pin some */
+    uint32_t segments;        /**< WRITE: memory objects used in turn, 2..16; default 3. Up to 32 while readers pin some */
     uint32_t flags;           /**< SPECULO_AREA_* */
     uint32_t trusted_uid;     /**< READ, with #SPECULO_AREA_TRUST_UID: an owner to be trusted */
     uint32_t reserved32;      /**< zero */

@@ -36,8 +36,8 @@ def images() -> dict[str, bytes]:
     for number, (name, (object_, word)) in enumerate(words.items()):
         seeds[name] = image(1 + number % 6, (HEADER, object_, word, (1 << 64) - 1 if number % 2 else 0x10000), mode=1)
     frames = {
-        'end-of-chunks': (0x1_0000_0001, END << 56 | 0x21),
-        'end-to-itself': (0x1_0000_0001, END << 56 | 0x11),
+        'end-of-chunks': (0x1_0000_0001, END << 56 | 0x41),
+        'end-to-itself': (0x1_0000_0001, END << 56 | 0x21),
         'padding': (0x11, PADDING << 56),
         'marker': (1, MARKER << 56),
         'long': (0xffffffff, 0x01),

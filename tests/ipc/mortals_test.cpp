@@ -14,7 +14,7 @@ namespace {
 using namespace speculo::test;
 
 constexpr uint64_t capacity = 32 << 10;
-constexpr uint32_t segments = 4, most_segments = 16;
+constexpr uint32_t segments = 4, most_segments = 32;
 
 struct Progress {
     std::atomic<uint64_t> commits{0}, newest{0};

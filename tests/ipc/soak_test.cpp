@@ -25,7 +25,7 @@ namespace {
 using namespace speculo::test;
 
 constexpr uint64_t capacity = 64 << 10;
-constexpr uint32_t segments = 3, most_segments = 16, keys = 24;
+constexpr uint32_t segments = 3, most_segments = 32, keys = 24;
 constexpr size_t readers = 16, kinds = 4;
 constexpr size_t holds = 8;
 

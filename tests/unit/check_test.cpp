@@ -118,7 +118,7 @@ TEST_F(Checks, find_what_is_wrong_with_the_control_page) {
     damage(control.flags, 1u << 7, "unknown flags");
     damage(control.marks, 1u << 9, "unknown marks");
     damage(control.current, core::pack_current(generation, 9), "a slot without an object");
-    damage(control.current, current + 16, "cannot be entered as generation " + std::to_string(generation + 1));
+    damage(control.current, current + core::max_slots, "cannot be entered as generation " + std::to_string(generation + 1));
 }
 
 TEST_F(Checks, find_what_is_wrong_with_a_segment_header) {
@@ -308,8 +308,8 @@ TEST_F(Checks, find_what_is_wrong_with_END) {
         }
         core::put(probe.map().frame(end + 1).commit, 0u); // so that its flags alone are wrong
         uint64_t id = core::frame_id(core::peek(header.id_flags));
-        damage(header.id_flags, core::pack_id(id - 16, core::control_end), at(end) + " END names generation");
-        damage(header.id_flags, core::pack_id(id + 16, core::control_end), at(end) + " END names generation");
+        damage(header.id_flags, core::pack_id(id - core::max_slots, core::control_end), at(end) + " END names generation");
+        damage(header.id_flags, core::pack_id(id + core::max_slots, core::control_end), at(end) + " END names generation");
         damage(header.successor, 99, at(end) + " END names incarnation 99");
         if (probe.generation() + 1 == generation) {
             core::put(header.commit, 0u); // a writer died in the middle of the switch
@@ -391,14 +391,14 @@ TEST(CheckOfOldAreas, P8_incarnations_wrap_around) {
     AreaProbe area(name);
     core::publish_slot(area.control().slots[1], core::pack_slot(0, UINT32_MAX - 1));
     std::vector<Handle> pins; // each generation takes a fresh object; when no slot is left, in that of the one parked first
-    for (int i = 0; i < 24; ++i) {
+    for (uint32_t i = 0; i < core::max_slots + 8; ++i) {
         pins.push_back(open_reader(name));
         compact_now(writer);
         uint64_t id = commit_chunk(writer, "chunk");
         expect_sound(name);
         EXPECT_EQ(ids_of(read_all(follower)), Ids{id});
     }
-    EXPECT_LT(core::slot_incarnation(core::observe_slot(area.control().slots[1])), 24u);
+    EXPECT_LT(core::slot_incarnation(core::observe_slot(area.control().slots[1])), core::max_slots);
 }
 
 } // namespace

@@ -42,7 +42,7 @@ TEST(Layout, control_page_is_frozen) {
     EXPECT_FIELD(ControlPage, recovery_boot_id, 104, 16);
     EXPECT_FIELD(ControlPage, current, 128, 8);
     EXPECT_FIELD(ControlPage, bell, 192, 4);
-    EXPECT_FIELD(ControlPage, slots, 256, 128);
+    EXPECT_FIELD(ControlPage, slots, 256, 256);
 }
 
 TEST(Layout, bell_is_frozen) {
@@ -90,14 +90,16 @@ TEST(Layout, slots_entries_and_headers_of_frames_are_frozen) {
 TEST(Layout, values_are_frozen) {
     EXPECT_EQ(control_magic, 0x314c4f5243504553u);
     EXPECT_EQ(segment_magic, 0x314745534c505345u);
-    EXPECT_EQ(format_version, 2u);
+    EXPECT_EQ(format_version, 3u);
     EXPECT_EQ(byte_order_tag, 0x01020304u);
     EXPECT_EQ(page_size, 4096u);
     EXPECT_EQ(place_size, 16u);
     EXPECT_EQ(reserve_size, 512u);
     EXPECT_EQ(reserve_places, 32u);
     EXPECT_EQ(places_per_page, 256u);
-    EXPECT_EQ(max_slots, 16u);
+    EXPECT_EQ(slot_bits, 5u);
+    EXPECT_EQ(max_slots, 32u);
+    EXPECT_EQ(max_segments, 16u);
     EXPECT_EQ(max_key_size, 255u);
     EXPECT_EQ(max_alignment_log2, 12u);
     EXPECT_EQ(max_alignment, 4096u);
@@ -124,9 +126,9 @@ TEST(Layout, values_are_frozen) {
 }
 
 TEST(Layout, packed_words_are_frozen) {
-    EXPECT_EQ(pack_current(0x123456789abcdef, 15), 0x123456789abcdeffu);
-    EXPECT_EQ(current_generation(0x123456789abcdeff), 0x123456789abcdefu);
-    EXPECT_EQ(current_slot(0x123456789abcdeff), 15u);
+    EXPECT_EQ(pack_current(0x123456789abcdef, 31), 0x2468acf13579bdffu);
+    EXPECT_EQ(current_generation(0x2468acf13579bdff), 0x123456789abcdefu);
+    EXPECT_EQ(current_slot(0x2468acf13579bdff), 31u);
     EXPECT_EQ(pack_slot(0xdeadbeef, 0x01020304), 0xdeadbeef01020304u);
     EXPECT_EQ(slot_nonce(0xdeadbeef01020304), 0xdeadbeefu);
     EXPECT_EQ(slot_incarnation(0xdeadbeef01020304), 0x01020304u);
@@ -257,13 +259,13 @@ TEST(Layout, what_a_writer_writes_is_frozen) {
     std::string control = bytes_of(name.path());
     ASSERT_EQ(control.size(), 4096u);
     EXPECT_EQ(word_at(control, 0, 8), 0x314c4f5243504553u);
-    EXPECT_EQ(word_at(control, 8, 4), 2u);
+    EXPECT_EQ(word_at(control, 8, 4), 3u);
     EXPECT_EQ(word_at(control, 12, 4), 0x01020304u);
     EXPECT_EQ(word_at(control, 60, 4), 4096u);
     EXPECT_EQ(word_at(control, 64, 8), 65536u);
     EXPECT_EQ(word_at(control, 84, 4), 3u);
     EXPECT_EQ(word_at(control, 96, 4), 1u);
-    EXPECT_EQ(word_at(control, 128, 8), 0x10u); // generation 1 in slot 0
+    EXPECT_EQ(word_at(control, 128, 8), 0x20u); // generation 1 in slot 0
     char suffix[20];
     std::snprintf(suffix, sizeof suffix, "@0.%08x", unsigned(word_at(control, 260, 4)));
     EXPECT_EQ(word_at(control, 256, 4), 1u); // first incarnation

@@ -236,7 +236,7 @@ TEST_F(Planted, another_byte_order) {
 }
 
 TEST_F(Planted, another_version) {
-    for (uint32_t version : {0u, 1u, 3u, UINT32_MAX}) {
+    for (uint32_t version : {0u, core::format_version - 1, core::format_version + 1, UINT32_MAX}) {
         expect_of_page([=](auto &page) { put(page.version, version); }, -EPROTONOSUPPORT, -EPROTONOSUPPORT);
     }
 }
@@ -270,7 +270,8 @@ TEST_F(Planted, P10_choices_that_nobody_can_have_made) {
 }
 
 TEST_F(Planted, P10_a_current_segment_that_is_none) {
-    for (uint64_t current : {core::pack_current(1, 1), core::pack_current(1, 15), core::pack_current(2, 0), UINT64_MAX}) {
+    for (uint64_t current :
+         {core::pack_current(1, 1), core::pack_current(1, core::max_slots - 1), core::pack_current(2, 0), UINT64_MAX}) {
         make_area(name).close();
         page([=](auto &page) { put(page.current, current); });
         int error = try_open(name, 0);
@@ -295,7 +296,7 @@ TEST_F(Planted, P10_a_segment_of_something_else) {
         EXPECT_EQ(speculo_area_remove(name.c_str()), 0);
     };
     expect_of_header([](auto &header) { put(header.magic, core::control_magic); }, -EBADMSG, -EBADMSG);
-    expect_of_header([](auto &header) { put(header.version, 3u); }, -EPROTONOSUPPORT, -EBADMSG);
+    expect_of_header([](auto &header) { put(header.version, core::format_version + 1); }, -EPROTONOSUPPORT, -EBADMSG);
     expect_of_header([](auto &header) { put(header.byte_order, 0x04030201u); }, -EBADMSG, -EBADMSG);
     for (int half : {0, 1}) {
         expect_of_header([=](auto &header) { put(header.area_id[half], ~core::peek(header.area_id[half])); }, -EBADMSG, -EBADMSG);
@@ -360,7 +361,7 @@ TEST_F(Planted, P9_what_cannot_be_looked_at_is_not_removed) {
 
 TEST_F(Planted, remove_marks_no_page_of_another_version) {
     make_area(name).close();
-    page([](auto &page) { put(page.version, 3u); });
+    page([](auto &page) { put(page.version, core::format_version + 1); });
     std::string before = bytes();
     int fd = open(name.path().c_str(), O_RDONLY | O_CLOEXEC);
     EXPECT_EQ(speculo_area_remove(name.c_str()), 0);

@@ -288,7 +288,7 @@ TEST_F(Segment, P10_what_is_damaged_is_not_believed) {
     };
     EXPECT_EQ(adopt_with(header.magic, 0u), -EBADMSG);
     EXPECT_EQ(adopt_with(header.magic, control_magic), -EBADMSG);
-    EXPECT_EQ(adopt_with(header.version, 3u), -EPROTONOSUPPORT);
+    EXPECT_EQ(adopt_with(header.version, format_version + 1), -EPROTONOSUPPORT);
     EXPECT_EQ(adopt_with(header.byte_order, 0x04030201u), -EBADMSG);
     EXPECT_EQ(adopt_with(header.area_id[0], 1u), -EBADMSG);
     EXPECT_EQ(adopt_with(header.area_id[1], 1u), -EBADMSG);

@@ -9,7 +9,7 @@ using namespace speculo::core;
 
 namespace {
 
-constexpr uint64_t pack(uint64_t generation, uint32_t slot) { return generation << 4 | slot; }
+constexpr uint64_t pack(uint64_t generation, uint32_t slot) { return generation << 5 | slot; }
 
 struct Segment {
     Word<uint64_t> generation{0};
@@ -67,8 +67,8 @@ void used_again(Run &run) {
     });
     run.thread("reader", [&] {
         uint64_t before = observe_current(current);
-        Segment &segment = (before & 15) == 0 ? first : second;
-        if (!segment.visit(before >> 4)) { check_moved(current, before); }
+        Segment &segment = (before & 31) == 0 ? first : second;
+        if (!segment.visit(before >> 5)) { check_moved(current, before); }
     });
     run.go();
 }
@@ -89,14 +89,14 @@ void replaced(Run &run) {
     });
     run.thread("reader", [&] {
         uint64_t before = observe_current(current);
-        if ((before & 15) == 1) {
+        if ((before & 31) == 1) {
             check(second.visit(2), "the current segment can be entered");
             return;
         }
         uint64_t entry = observe_slot(slot);
-        check(before >> 4 == 1 || entry == 2, "a slot's entry is not older than `current`");
+        check(before >> 5 == 1 || entry == 2, "a slot's entry is not older than `current`");
         bool is_there = entry == 1 || name.word.load(std::memory_order_acquire) == 1;
-        bool is_inside = is_there && (entry == 1 ? old : fresh).visit(before >> 4);
+        bool is_inside = is_there && (entry == 1 ? old : fresh).visit(before >> 5);
         if (!is_inside) { check_moved(current, before); }
     });
     run.go();
@@ -120,7 +120,7 @@ void by_end(Run &run) {
         check(peek(id) == pack(2, 1), "END names the next segment");
         check(observe_slot(slot) == load_successor(end_successor), "a slot's entry is not older than END");
         check(second.visit(2), "the next segment can be entered");
-        check(observe_current(current) >> 4 > 1, "`current` is not older than END");
+        check(observe_current(current) >> 5 > 1, "`current` is not older than END");
     });
     run.go();
 }
