@@ -498,6 +498,7 @@ MUTANTS = [
            'dead_pages'),
     Mutant('page-behind-a-dead-one-is-believed', 'src/index.cpp', 'uint32_t next = entry_of(map, page + 1, end);',
            'uint32_t next = map.index_at(page + 1);', 'index'),
+    Mutant('last-id-walks-over-frames-again', 'src/index.cpp', '            limit = place;', '            (void)limit;', 'index'),
     Mutant('page-never-dies', 'src/index.cpp', 'if (dead == limit - peek(entry.first))', 'if (dead == 300)', 'dead_pages'),
     Mutant('page-is-dead-before-its-end', 'src/index.cpp', 'dead = committed < limit ? limit : committed;', 'dead = limit;', 'dead_pages'),
     Mutant('dead-page-is-passed-at-any-end', 'src/index.cpp', 'dead < page_limit(page) || dead >= end', 'dead < page_limit(page)',

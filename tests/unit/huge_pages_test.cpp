@@ -153,7 +153,7 @@ public:
     void expect_area_works(uint64_t chunks) {
         expect_no_holes();
         Handle writer = open_area(name_, SPECULO_OPEN_WRITE | SPECULO_OPEN_CREATE, &options_);
-        commit_chunk(writer, std::string(3 * huge_page / 2, 'y'));
+        commit_chunk(writer, std::string(options_.capacity / 10 * 9, 'y'));
         EXPECT_EQ(read_all(open_reader(name_)).size(), chunks + 1);
         EXPECT_EQ(speculo_area_check(name_.c_str(), nullptr, nullptr), 0);
     }
@@ -251,6 +251,7 @@ TEST_F(HugeArea, there_are_no_holes_while_they_are_taken) {
 }
 
 TEST_F(HugeArea, P8_who_takes_them_may_die_anywhere) {
+    options_.capacity = 9 * huge_page / 8;
     uint64_t deaths = die_everywhere([&] { open_prefaulted(SPECULO_OPEN_WRITE | SPECULO_OPEN_CREATE); },
                                      [&](uint64_t) {
                                          expect_area_works(0);
@@ -260,6 +261,7 @@ TEST_F(HugeArea, P8_who_takes_them_may_die_anywhere) {
 }
 
 TEST_F(HugeArea, P8_who_takes_them_for_an_area_that_is_there_may_die_anywhere) {
+    options_.capacity = 9 * huge_page / 8;
     uint64_t deaths = die_everywhere([&] { open_prefaulted(SPECULO_OPEN_WRITE); },
                                      [&](uint64_t call) {
                                          if (call > 1) {
