@@ -231,7 +231,7 @@ deliver_near(Reader &reader, speculo_chunk *ret_chunk, const std::byte *at, uint
     frame.place = cursor.place;
     frame.flags = frame_flags(id_flags) & known_flags;
     frame.id = frame_id(id_flags);
-    bool is_known = (frame_flags(id_flags) & ~known_flags) == 0;
+    bool is_known = fields != any_fields || (frame_flags(id_flags) & ~known_flags) == 0;
     auto is_over = [&reader](uint64_t expires) { return is_expired(reader, expires) != 0; };
     if (!is_known || !read_common<fields>(at, cursor.segment->map.readable, commit, frame, is_over) ||
         frame.id <= cursor.passed || load_successor(shared_at<FrameHeader>(at)->successor) != 0) {
