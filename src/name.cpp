@@ -80,7 +80,7 @@ ObjectName bell_name(const Place &place) {
 ObjectName segment_name(const Place &place, uint32_t slot, uint32_t nonce) {
     ObjectName name;
     char *to = put_text(put_text(name.text, place.name), "@");
-    if (slot >= 10) { *to++ = '1'; }
+    if (slot >= 10) { *to++ = char('0' + slot / 10); }
     *to++ = char('0' + slot % 10);
     *to++ = '.';
     *put_hex(to, nonce, 8) = '\0';

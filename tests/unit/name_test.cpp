@@ -10,6 +10,7 @@
 
 #include "area_names.hpp"
 #include "faults.hpp"
+#include "layout.hpp"
 
 namespace {
 
@@ -145,14 +146,15 @@ TEST(ObjectNames, are_the_area_s_with_an_at_sign) { // frozen: `remove` works on
     EXPECT_STREQ(core::segment_name(place, 0, 1).text, "weather@0.00000001");
     EXPECT_STREQ(core::segment_name(place, 9, 0xdeadbeef).text, "weather@9.deadbeef");
     EXPECT_STREQ(core::segment_name(place, 10, 0x0badcafe).text, "weather@10.0badcafe");
-    EXPECT_STREQ(core::segment_name(place, 15, 0xffffffff).text, "weather@15.ffffffff");
+    EXPECT_STREQ(core::segment_name(place, 20, 0).text, "weather@20.00000000");
+    EXPECT_STREQ(core::segment_name(place, core::max_slots - 1, 0xffffffff).text, "weather@31.ffffffff");
     EXPECT_STREQ(core::temporary_name(place, 0x1234).text, "weather@new.00001234");
 }
 
 TEST(ObjectNames, have_room_for_the_longest) {
     std::string name(core::max_name_size, 'x');
     Place place = place_named(name);
-    EXPECT_EQ(core::segment_name(place, 15, 0xffffffff).text, name + "@15.ffffffff");
+    EXPECT_EQ(core::segment_name(place, core::max_slots - 1, 0xffffffff).text, name + "@31.ffffffff");
     EXPECT_EQ(core::temporary_name(place, 0xffffffff).text, name + "@new.ffffffff");
     EXPECT_EQ(core::lock_name(place).text, name + "@lock");
     EXPECT_LE((name + "@new.ffffffff").size(), size_t(255)); // what file systems take
@@ -161,12 +163,12 @@ TEST(ObjectNames, have_room_for_the_longest) {
 TEST(ObjectNames, no_two_are_the_same) {
     std::set<std::string> names;
     Place place = place_named("a");
-    for (uint32_t slot = 0; slot < 16; ++slot) {
+    for (uint32_t slot = 0; slot < core::max_slots; ++slot) {
         for (int bit = 0; bit < 32; ++bit) { names.insert(core::segment_name(place, slot, 1u << bit).text); }
     }
     for (int bit = 0; bit < 32; ++bit) { names.insert(core::temporary_name(place, 1u << bit).text); }
     names.insert(core::lock_name(place).text);
-    EXPECT_EQ(names.size(), 16u * 32 + 32 + 1);
+    EXPECT_EQ(names.size(), core::max_slots * 32u + 32 + 1);
 }
 
 TEST(ObjectNames, belong_to_one_area) {
