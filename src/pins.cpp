@@ -150,9 +150,23 @@ void let_go(Attachment *attachment, Entry entry) {
     if (is_unused) { destroy(attachment); }
 }
 
+// A mapping, or a descriptor, keeps the memory of an object that has lost its name: for nothing, unless it is pinned. `wanted` is seen to
+// by the caller.
+void forget_dropped(const Area &area, Attachments &attachments, uint32_t wanted) {
+    for (uint32_t slot = 0; slot < max_slots; ++slot) {
+        Attachment *&cached = attachments.slots[slot];
+        if (!cached || slot == wanted) { continue; }
+        uint64_t entry = control_slot(area, slot);
+        if (area.copier && area.copier->error() != 0) { return; }
+        bool has_name = slot_nonce(entry) != 0 && slot_incarnation(entry) == cached->incarnation;
+        if (!has_name) { uncache(std::exchange(cached, nullptr)); }
+    }
+}
+
 } // namespace
 
 int attachment_get(const Area &area, Attachments &attachments, uint32_t slot, uint64_t entry, Attachment **ret_attachment) {
+    forget_dropped(area, attachments, slot);
     Attachment *&cached = attachments.slots[slot];
     if (slot_nonce(entry) == 0) { return -ESTALE; }
     if (!cached || cached->incarnation != slot_incarnation(entry)) {

@@ -26,7 +26,8 @@ struct Attachments {
     Attachment *slots[max_slots];
 };
 
-// Finds or makes the attachment of the object that `entry` names for `slot`. -ESTALE if that object is gone.
+// Finds or makes the attachment of the object that `entry` names for `slot`. -ESTALE if that object is gone. Those of others that have lost
+// their names go.
 int attachment_get(const Area &area, Attachments &attachments, uint32_t slot, uint64_t entry, Attachment **ret_attachment);
 
 // Enters the segment: one more user. -ESTALE if it is not, or no longer, the one of `generation`. With `cursor` byte 1 is locked too.

@@ -104,7 +104,7 @@ private:
 
     // A word near what it was, or anything; often the words that headers and frames begin with.
     void overwrite(Object &object, uint64_t at) {
-        uint64_t word = 0, place = random_() % 3 ? at / 16 * 16 + random_() % 2 * 8 : random_() % 40 * 8;
+        uint64_t word = 0, place = random_() % 3 ? at / 16 * 16 + random_() % 2 * 8 : random_() % 64 * 8;
         if (place + sizeof word > object.bytes.size()) { return; }
         std::memcpy(&word, object.bytes.data() + place, sizeof word);
         switch (random_() % 4) {

@@ -71,9 +71,16 @@ MUTANTS = [
     Mutant('short-way-stores-no-deadline-but-says-so', 'src/plain.cpp', 'if (!is_common || (options.ttl_ns != 0 && expires == 0)) {',
            'if (!is_common) {', 'expiry'),
 
+    Mutant('mappings-of-dropped-objects-stay', 'src/pins.cpp', '    forget_dropped(area, attachments, slot);\n', '', 'pins'),
+    Mutant('what-cannot-be-read-is-taken-for-dropped', 'src/pins.cpp', 'if (area.copier && area.copier->error() != 0) { return; }', '',
+           'copies'),
+    Mutant('slots-have-names-of-others', 'src/name.cpp', "*to++ = char('0' + slot / 10);", "*to++ = '1';", 'name'),
+
     # ---- forks in the middle of a call ----
     Mutant('mapping-is-given-back-before-it-is-forgotten', 'src/pins.cpp',
            'Attachment *old = cached;\n', 'Attachment *old = nullptr;\n        if (cached) { uncache(cached); }\n', 'fork'),
+    Mutant('dropped-mapping-is-given-back-before-it-is-forgotten', 'src/pins.cpp', 'uncache(std::exchange(cached, nullptr));',
+           'uncache(cached);\n            cached = nullptr;', 'fork'),
     Mutant('records-are-given-back-before-they-are-forgotten', 'src/writer.cpp',
            'Pending *old = std::exchange(writer.pending, records);\n',
            'Pending *old = nullptr;\n    if (writer.pending) { os::operations.release(writer.pending); }\n    writer.pending = records;\n', 'fork'),

@@ -473,6 +473,20 @@ TEST_F(Copies, P9_what_could_not_be_copied_is_looked_at_again) {
 }
 
 // Behind two that were superseded comes one whose header ends what was read ahead; its tag comes with the next piece, or not.
+// It would forget which segment it has looked at, and take that for news.
+TEST_F(Copies, P9_a_wait_whose_copies_fail_says_nothing_new_the_next_time) {
+    compact_now(writer); // not in slot 0
+    Handle reader = open_untrusted(name, SPECULO_OPEN_NO_CURSOR);
+    for (uint64_t call = 1;; ++call) {
+        ASSERT_EQ(speculo_wait(reader, 0), 0) << call;
+        Faults faults;
+        faults.fail(Site::read_at, call, EIO);
+        int waited = speculo_wait(reader, 0);
+        if (faults.fired() == 0) { break; }
+        EXPECT_EQ(waited, -EIO) << call;
+    }
+}
+
 TEST_F(Copies, a_field_that_cannot_be_read_is_not_taken_for_none) {
     Faults faults;
     AreaName other;

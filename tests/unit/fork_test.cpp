@@ -573,7 +573,9 @@ TEST(ForkInACall, P11_the_child_gives_nothing_back_twice) {
     AfterGivingBack::faults_ = &faults;
     AfterGivingBack::real_ = &real;
     AreaName name;
-    Handle writer = make_area(name, 64 << 10);
+    AreaOptions growing(64 << 10);
+    growing.max_capacity = 256 << 10;
+    Handle writer = make_area(name, growing);
     Handle follower = open_reader(name), keys = open_reader(name, SPECULO_OPEN_NO_CURSOR);
     AfterGivingBack after([&] {
         writer.close();
@@ -602,6 +604,23 @@ TEST(ForkInACall, P11_the_child_gives_nothing_back_twice) {
         EXPECT_EQ(speculo_seek(follower, 0), 0);
         speculo_snapshot_close(snapshot);
         speculo_chunk_release(&held);
+    }
+    // Others have had them parked, where these two have been: of objects that are given up then, only mappings are left.
+    {
+        std::vector<Handle> others;
+        for (int i = 0; i < 4; ++i) {
+            others.push_back(open_reader(name));
+            compact_now(writer);
+            EXPECT_NE(value_of(keys, "k"), no_value);
+            read_all(follower);
+        }
+    }
+    faults.clock.jump(int64_t(1100 * ms));
+    for (int i = 0; i < 6; ++i) {
+        if (i == 2) { commit_chunk(writer, std::string(40 << 10, 'x')); } // larger ones take the places of what there is
+        compact_now(writer);
+        EXPECT_NE(value_of(keys, "k"), no_value);
+        read_all(follower);
     }
     // Nothing but the cursor, and the last look-up, keeps the objects that the writer replaces meanwhile, once around.
     for (int round = 0; round < 3; ++round) {

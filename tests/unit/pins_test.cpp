@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cstdio>
+#include <filesystem>
 
 #include <fcntl.h>
 
@@ -104,6 +105,36 @@ TEST_F(Pins, a_seek_moves_both_bytes) {
     EXPECT_EQ(next.locks(), cursor);
     EXPECT_EQ(speculo_seek(reader, 0), 0); // stays
     EXPECT_EQ(next.locks(), cursor);
+}
+
+// Objects of the area that this process has open, and that have no name any more.
+size_t count_nameless(const AreaName &name) {
+    size_t count = 0;
+    std::error_code error; // there is no such list everywhere
+    for (const auto &entry : std::filesystem::directory_iterator("/proc/self/fd", error)) {
+        std::string target = std::filesystem::read_symlink(entry.path(), error).string();
+        count += target.find(name.text()) != std::string::npos && target.find(" (deleted)") != std::string::npos;
+    }
+    return count;
+}
+
+TEST_F(Pins, P4_readers_let_go_of_objects_that_have_lost_their_names) {
+    Handle follower = open_reader(name), looker = open_reader(name, SPECULO_OPEN_NO_CURSOR);
+    std::vector<Handle> others;
+    auto go_on = [&] {
+        compact_now(writer);
+        read_all(follower);
+        value_of(looker, "k");
+    };
+    for (int i = 0; i < 8; ++i) {
+        others.push_back(open_reader(name));
+        go_on();
+    }
+    others.clear();
+    faults.clock.jump(int64_t(1100 * ms)); // then nothing is parked any more
+    go_on();
+    go_on();
+    EXPECT_EQ(count_nameless(name), 0u);
 }
 
 TEST_F(Pins, other_users_keep_byte_0_when_the_cursor_leaves) {
