@@ -227,14 +227,16 @@ template <uint32_t fields> [[gnu::always_inline]] inline int
 deliver_near(Reader &reader, speculo_chunk *ret_chunk, const std::byte *at, uint32_t commit, uint64_t id_flags) {
     Cursor &cursor = reader.cursor;
     constexpr uint32_t known_flags = fields == any_fields ? common_flags : fields | frame_transient;
+    if constexpr (fields == any_fields) {
+        if ((frame_flags(id_flags) & ~known_flags) != 0) { return next_by_the_long_way(reader, ret_chunk); }
+    }
     Frame frame{};
     frame.place = cursor.place;
     frame.flags = frame_flags(id_flags) & known_flags;
     frame.id = frame_id(id_flags);
-    bool is_known = fields != any_fields || (frame_flags(id_flags) & ~known_flags) == 0;
     auto is_over = [&reader](uint64_t expires) { return is_expired(reader, expires) != 0; };
-    if (!is_known || !read_common<fields>(at, cursor.segment->map.readable, commit, frame, is_over) ||
-        frame.id <= cursor.passed || load_successor(shared_at<FrameHeader>(at)->successor) != 0) {
+    if (!read_common<fields>(at, cursor.segment->map.readable, commit, frame, is_over) || frame.id <= cursor.passed ||
+        load_successor(shared_at<FrameHeader>(at)->successor) != 0) {
         return next_by_the_long_way(reader, ret_chunk);
     }
     ++reader.next_serial;

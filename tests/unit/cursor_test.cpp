@@ -259,9 +259,11 @@ TEST_F(Cursor, the_short_way_shows_the_same_fields) {
 TEST_F(Cursor, P10_what_is_wrong_with_a_frame_is_seen_by_the_short_way_too) {
     constexpr int rounds = 4000;
     std::string key = "key";
-    ChunkOptions keyed = living(uint64_t(3600) * 1000 * ms);
-    keyed.with_key(key);
-    keyed.flags = SPECULO_CHUNK_TRANSIENT;
+    ChunkOptions kinds[4] = {ChunkOptions(), living(uint64_t(3600) * 1000 * ms)}; // each has a short way of its own
+    for (int i = 0; i < 4; ++i) {
+        if (i >= 2) { (kinds[i] = kinds[i - 2]).with_key(key); }
+        kinds[i].flags = SPECULO_CHUNK_TRANSIENT;
+    }
     std::mt19937 random(1);
     int refused = 0;
     for (int i = 0; i < rounds; ++i) {
@@ -269,7 +271,7 @@ TEST_F(Cursor, P10_what_is_wrong_with_a_frame_is_seen_by_the_short_way_too) {
         put(transient());
         next_of(one);
         next_of(other);
-        put(i % 2 ? keyed : transient());
+        put(kinds[i % 4]);
         uint64_t newest = info_of(writer).newest_id;
         SegmentProbe segment = current_segment(name);
         std::byte *frame = segment.map().bytes(segment.place_of(newest));
@@ -294,24 +296,26 @@ TEST_F(Cursor, P10_what_is_wrong_with_a_frame_is_seen_by_the_short_way_too) {
     EXPECT_GT(refused, rounds / 50);
 }
 
-// A frame that begins in the last place that there is, and says that it has fields: behind it is SIGBUS.
-TEST_F(Cursor, P10_the_short_way_looks_for_no_fields_behind_the_last_place) {
-    AreaName other;
-    Handle second = make_area(other, uint64_t(1) << 20), mapping = open_mapping_reader(other);
-    commit_chunk(second, "x");
-    next_of(mapping);
-    SegmentProbe segment = current_segment(other);
-    uint32_t place = segment.end(), last = segment.map().readable - 1;
-    ASSERT_LT(last + 1, segment.map().geometry.place_end);
-    auto forge = [&](uint32_t at, uint64_t id, uint32_t flags, uint32_t commit) {
-        core::put(segment.map().frame(at).id_flags, core::pack_id(id, flags));
-        core::put(segment.map().frame(at).commit, commit);
-    };
-    forge(last, 3, core::frame_expiry, 1);
-    forge(place, 2, 0, uint32_t((last - place - 1) * core::place_size + 1));
-    EXPECT_EQ(next_of(mapping).id, 2u);
-    speculo_chunk chunk{};
-    EXPECT_EQ(speculo_read_next(mapping, &chunk), -EBADMSG);
+// A frame that begins in the last place that there is, and says that it has fields, or a payload: behind it is SIGBUS.
+TEST_F(Cursor, P10_the_short_way_looks_for_nothing_behind_the_last_place) {
+    for (uint32_t flags : {0u, uint32_t(core::frame_expiry), uint32_t(core::frame_key), uint32_t(core::frame_tag)}) {
+        AreaName other;
+        Handle second = make_area(other, uint64_t(1) << 20), mapping = open_mapping_reader(other);
+        commit_chunk(second, "x");
+        next_of(mapping);
+        SegmentProbe segment = current_segment(other);
+        uint32_t place = segment.end(), last = segment.map().readable - 1;
+        ASSERT_LT(last + 1, segment.map().geometry.place_end);
+        auto forge = [&](uint32_t at, uint64_t id, uint32_t its_flags, uint32_t commit) {
+            core::put(segment.map().frame(at).id_flags, core::pack_id(id, its_flags));
+            core::put(segment.map().frame(at).commit, commit);
+        };
+        forge(last, 3, flags, flags == 0 ? core::commit_word(1) : core::commit_word(0));
+        forge(place, 2, 0, core::commit_word((last - place - 1) * core::place_size));
+        EXPECT_EQ(next_of(mapping).id, 2u);
+        speculo_chunk chunk{};
+        EXPECT_EQ(speculo_read_next(mapping, &chunk), -EBADMSG) << flags;
+    }
 }
 
 // A segment of more than 4 GiB, as far as the cursor is told.
