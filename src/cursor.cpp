@@ -227,7 +227,7 @@ template <uint32_t fields> [[gnu::always_inline]] inline int
 deliver_near(Reader &reader, speculo_chunk *ret_chunk, const std::byte *at, uint32_t commit, uint64_t id_flags) {
     Cursor &cursor = reader.cursor;
     constexpr uint32_t known_flags = fields == any_fields ? common_flags : fields | frame_transient;
-    if constexpr (fields == any_fields) {
+    if constexpr (fields == any_fields) { // the other forms are chosen by these very flags
         if ((frame_flags(id_flags) & ~known_flags) != 0) { return next_by_the_long_way(reader, ret_chunk); }
     }
     Frame frame{};
