@@ -39,16 +39,18 @@ constexpr uint64_t transient_flag(uint32_t chunk_flags) {
     return writer_alloc(writer, size, options, ret_data, ret_id);
 }
 
-// One with a deadline and nothing else. The clock first: what is to outlive that call takes registers.
+// One with a deadline and nothing else. The clock last: the less outlives that call, the fewer registers are to be saved.
 [[gnu::noinline]] int alloc_timed(Writer &writer, uint64_t size, const speculo_chunk_options &options, void **ret_data,
                                   uint64_t *ret_id) {
     constexpr FrameShape shape = frame_shape(frame_expiry, 0, false);
-    uint64_t expires = writer.clock.known ? clock_deadline(writer.clock, options.ttl_ns) : 0;
-    uint64_t end = writer.tail + frame_length(shape.payload, size);
-    if (expires == 0 || !is_easy(writer, size, end)) { return writer_alloc(writer, size, options, ret_data, ret_id); }
+    uint64_t ttl_ns = options.ttl_ns, end = writer.tail + frame_length(shape.payload, size);
+    bool may_be_endless = ttl_ns > UINT64_MAX / 2; // a clock's reading is less than that, and so their sum has room
+    if (!writer.clock.known || may_be_endless || !is_easy(writer, size, end)) {
+        return writer_alloc(writer, size, options, ret_data, ret_id);
+    }
     std::byte *bytes = append_plain(writer, size, end, transient_flag(options.flags) | pack_id(0, frame_expiry), ret_id);
-    put_field(bytes, shape.expiry, expires);
     *ret_data = bytes + shape.payload;
+    put_field(bytes, shape.expiry, clock_deadline(writer.clock, ttl_ns));
     return 0;
 }
 

@@ -115,6 +115,7 @@ TEST_F(Expiry, needs_a_clock_to_begin_and_none_to_read) {
     EXPECT_EQ(try_alloc(writer, 8, living(ttl)), -EOPNOTSUPP);
     EXPECT_EQ(speculo_now(), 0u);
     commit_chunk(writer, "x");
+    EXPECT_EQ(try_alloc(writer, 8, living(ttl)), -EOPNOTSUPP); // where the short ways are open, too
     EXPECT_EQ(read_all(other).size(), 1u);
 }
 
@@ -262,6 +263,17 @@ TEST_F(Expiry, an_endless_time_to_live_is_none_either_where_the_time_is_known) {
         EXPECT_EQ(view.expires_ns == 0, is_endless);
         if (number % 10 == 0) { pass(ttl); }
     }
+}
+
+TEST_F(Expiry, an_endless_time_to_live_takes_no_room) {
+    put(ttl); // the time is known
+    uint64_t before = info_of(reader).used;
+    commit_chunk(writer, "x");
+    uint64_t each = info_of(reader).used - before;
+    commit_chunk(writer, "x", living(UINT64_MAX));
+    EXPECT_EQ(info_of(reader).used - before, 2 * each);
+    commit_chunk(writer, "x", living(ttl));
+    EXPECT_GT(info_of(reader).used - before, 3 * each);
 }
 
 TEST_F(Expiry, an_expired_chunk_that_is_still_stored_can_be_superseded_or_obsoleted) {
