@@ -52,7 +52,7 @@ inline void count_out(Writer &writer, uint32_t place) {
     const SegmentMap &map = writer.current->map;
     uint32_t commit = observe_commit(map.frame(place).commit), flags = frame_flags(peek(map.frame(place).id_flags));
     if (!may_be_plain(flags, commit)) { return count_out_odd(writer, place, commit); }
-    count_out(writer, place, plain_length(map, place, flags, commit), 0, flags);
+    count_out(writer, place, plain_length(flags, plain_key_size(map, place, flags), commit), 0, flags);
 }
 
 // Stores the place of what supersedes a chunk, where nothing does yet. Otherwise returns what does.

@@ -138,6 +138,25 @@ void look_ahead(Cursor &cursor) {
     if (hint > cursor.end && hint < cursor.segment->map.readable) { cursor.end = hint; }
 }
 
+// Passes superseded chunks, as many as follow one another: a reader that is late finds many. All that is not plain, or looks damaged, is
+// left to the long way.
+[[gnu::noinline]] void pass_superseded(Cursor &cursor) {
+    const SegmentMap map = cursor.segment->map;
+    while (uint64_t(cursor.place) + plain_places_to_key <= cursor.end) {
+        uint32_t word = map.commit_at(cursor.place), successor = map.successor_at(cursor.place);
+        uint64_t id_flags = map.id_flags_at(cursor.place), id = frame_id(id_flags);
+        uint32_t flags = frame_flags(id_flags);
+        bool is_passed = successor != 0 && successor < cursor.end;
+        if (!is_passed || !may_be_plain(flags, word) || id <= cursor.passed) { return; }
+        uint32_t key_size = plain_key_size(map, cursor.place, flags);
+        uint64_t length = plain_length(flags, key_size, word);
+        bool is_sound = length <= cursor.end - cursor.place && ((flags & frame_key) == 0 || key_size != 0);
+        if (!is_sound) { return; }
+        cursor.place += uint32_t(length);
+        cursor.passed = id;
+    }
+}
+
 // Moves the cursor to the next chunk that is not hidden, across segments. 1 it is there, 0 caught up.
 template <class Form> int find_next(Reader &reader, Frame &frame) {
     Cursor &cursor = reader.cursor;
@@ -161,6 +180,8 @@ template <class Form> int find_next(Reader &reader, Frame &frame) {
         if (!frame.is_control() && frame.id > cursor.passed) { cursor.passed = frame.id; }
         if constexpr (Form::copies) {
             if (++passed % many_hidden == 0) { look_ahead(cursor); }
+        } else {
+            pass_superseded(cursor);
         }
     }
     return -EAGAIN; // GCOVR_EXCL_LINE: takes a writer that makes segments faster than they are passed
@@ -338,7 +359,8 @@ int cursor_start(Reader &reader, Position position) {
     return in_form(reader.area.copier, [&](auto form) { return start<decltype(form)>(reader, position); });
 }
 
-int cursor_seek(Reader &reader, uint64_t id) {
+// Seldom, so better small.
+[[gnu::cold]] int cursor_seek(Reader &reader, uint64_t id) {
     return in_form(reader.area.copier, [&](auto form) { return seek<decltype(form)>(reader, id); });
 }
 

@@ -107,6 +107,23 @@ template <class T> void put_field(std::byte *frame, uint32_t offset, T value) {
     put(*shared_at<Shared<T>>(frame + offset), value);
 }
 
+// Chunks that are plain have neither an alignment of their own nor a 64-bit size, and are no removals: most are, and there are short ways
+// for them.
+inline constexpr uint32_t plain_flags = frame_expiry | frame_tag | frame_key | frame_transient;
+inline constexpr uint32_t plain_places_to_key = 3; // what their headers and fields reach into, up to the key
+static_assert(shape_to_key(plain_flags).key <= plain_places_to_key * place_size);
+// Whether a committed one was, by its flags and its commit word.
+constexpr bool may_be_plain(uint32_t flags, uint32_t word) {
+    return (flags & ~plain_flags) == 0 && word != 0 && word != size_follows;
+}
+// Its key's size, in bytes, and its length, in places.
+inline uint32_t plain_key_size(const SegmentMap &map, uint32_t place, uint32_t flags) {
+    return flags & frame_key ? field_at<uint8_t>(map.bytes(place), shapes_to_key.of[flags & frame_field_flags].key_size) : 0;
+}
+constexpr uint64_t plain_length(uint32_t flags, uint32_t key_size, uint32_t word) {
+    return frame_length(payload_behind_key(shapes_to_key.of[flags & frame_field_flags], key_size), word - 1);
+}
+
 // The rules from here on read a mapped segment, or a file by copies. Source: SegmentMap or SegmentFile.
 
 // Reads the frames that ask for fields; see read_frame.

@@ -32,16 +32,6 @@ struct PlainFrame {
     uint32_t end() const { return uint32_t(place + length); }
     Key key(const SegmentMap &map) const { return {map.bytes(place) + shape.key, key_size, hash}; }
 };
-inline constexpr uint32_t plain_flags = frame_expiry | frame_tag | frame_key | frame_transient;
-// Whether a committed one was, by its flags and its commit word.
-constexpr bool may_be_plain(uint32_t flags, uint32_t word) {
-    return (flags & ~plain_flags) == 0 && word != 0 && word != size_follows;
-}
-inline uint64_t plain_length(const SegmentMap &map, uint32_t place, uint32_t flags, uint32_t word) {
-    const FrameShape &shape = shapes_to_key.of[flags & frame_field_flags];
-    uint32_t key_size = flags & frame_key ? field_at<uint8_t>(map.bytes(place), shape.key_size) : 0;
-    return frame_length(payload_behind_key(shape, key_size), word - 1);
-}
 inline PlainFrame plain_frame(const SegmentMap &map, uint32_t place, uint32_t word) {
     PlainFrame frame{};
     frame.place = place;

@@ -32,6 +32,17 @@ MUTANTS = [
     Mutant('middle-of-a-short-key-is-not-compared', 'src/keytable.hpp', 'byte(0) | byte(size / 2)', 'byte(0)', 'recent'),
     Mutant('third-lane-of-keys-is-not-compared', 'src/keycache.hpp', ' | (a.lane[2] ^ b.lane[2])', '', 'recent'),
 
+    # ---- superseded chunks that a cursor passes all at once ----
+    Mutant('superseded-is-what-will-be', 'src/cursor.cpp', 'is_passed = successor != 0 && successor < cursor.end;', 'is_passed = successor != 0;',
+           'cursor chain model races'),
+    Mutant('all-below-the-end-is-superseded', 'src/cursor.cpp', 'is_passed = successor != 0 && successor', 'is_passed = successor', 'cursor'),
+    Mutant('what-is-passed-need-not-be-plain', 'src/cursor.cpp', ' || !may_be_plain(flags, word) || ', ' || ', 'cursor damage'),
+    Mutant('passed-ids-need-not-ascend', 'src/cursor.cpp', ' || id <= cursor.passed) { return; }', ') { return; }', 'cursor damage'),
+    Mutant('what-is-passed-may-end-anywhere', 'src/cursor.cpp', 'is_sound = length <= cursor.end - cursor.place && ', 'is_sound = ', 'cursor damage'),
+    Mutant('passed-key-may-have-no-bytes', 'src/cursor.cpp', ' && ((flags & frame_key) == 0 || key_size != 0);', ';', 'cursor damage'),
+    Mutant('what-is-passed-lies-anywhere', 'src/cursor.cpp', 'uint64_t(cursor.place) + plain_places_to_key <= cursor.end', 'true', 'cursor damage'),
+    Mutant('passed-chunks-are-not-counted', 'src/cursor.cpp', '        cursor.passed = id;\n    }\n}', '    }\n}', 'cursor'),
+
     # ---- keys that the writer knows ----
     Mutant('keys-of-a-batch-stay-known', 'src/commit.cpp', '++writer.key_epoch;\n    writer.pending_keys', 'writer.pending_keys', 'known'),
     Mutant('keys-that-were-ended-stay-known', 'src/commit.cpp', '++writer.key_epoch;\n    pending_clear', 'pending_clear', 'known'),

@@ -296,6 +296,61 @@ TEST_F(Cursor, P10_what_is_wrong_with_a_frame_is_seen_by_the_short_way_too) {
     EXPECT_GT(refused, rounds / 50);
 }
 
+// A row of superseded ones is passed by a way of its own, which has to see what the long one sees: that of a reader that copies.
+TEST_F(Cursor, P10_a_row_of_superseded_ones_is_passed_as_the_long_way_would) {
+    constexpr int rounds = 3000, row = 8, rows_in_a_segment = 8;
+    std::string keys[2] = {"key", "a longer key"};
+    std::mt19937 random(1);
+    uint64_t without_key = 0;
+    int refused = 0, passed = 0;
+    for (int i = 0; i < rounds && !HasFailure(); ++i) {
+        if (i % rows_in_a_segment == 0) {
+            compact_now(writer);
+            without_key = 0; // transient
+        }
+        Handle mapping = open_mapping_reader(name, SPECULO_OPEN_AT_END);
+        Handle copying = open_mapping_reader(name, SPECULO_OPEN_AT_END | SPECULO_OPEN_UNTRUSTED);
+        uint64_t ids[row];
+        for (uint64_t &id : ids) {
+            std::string &key = keys[random() % 2];
+            ChunkOptions options = random() % 2 ? living(uint64_t(3600) * 1000 * ms) : ChunkOptions();
+            options.flags = SPECULO_CHUNK_TRANSIENT;
+            options.tag = random() % 2;
+            options.alignment = random() % 16 ? 0 : 64;
+            bool has_key = random() % 4;
+            has_key ? void(options.with_key(key)) : void(options.supersedes = without_key);
+            id = commit_chunk(writer, std::string(random() % 40, 'x'), options);
+            if (!has_key) { without_key = id; }
+            if (random() % 16 == 0 && remove_key(writer, key) == 0) { commit(writer); }
+        }
+        SegmentProbe segment = current_segment(name);
+        std::byte *frame = segment.map().bytes(segment.place_of(ids[random() % row]));
+        std::byte sound[48];
+        std::memcpy(sound, frame, sizeof sound);
+        unsigned values[] = {1u << random() % 8, 1u << random() % 8, 0u, unsigned(random())};
+        if (random() % 8) { frame[random() % sizeof sound] = std::byte(values[random() % 4]); }
+        int found;
+        do {
+            speculo_chunk view{}, copy{};
+            found = speculo_read_next(mapping, &view);
+            EXPECT_EQ(speculo_read_next(copying, &copy), found);
+            EXPECT_EQ(view.id, copy.id);
+            EXPECT_EQ(view.size, copy.size);
+            EXPECT_EQ(view.key_size, copy.key_size);
+            EXPECT_EQ(view.expires_ns, copy.expires_ns);
+            EXPECT_EQ(view.tag, copy.tag);
+            EXPECT_EQ(view.flags, copy.flags);
+            EXPECT_EQ(view.skipped, copy.skipped);
+        } while (found > 0 && !HasFailure());
+        std::memcpy(frame, sound, sizeof sound);
+        EXPECT_EQ(skipped_by(mapping), skipped_by(copying));
+        refused += found < 0;
+        passed += skipped_by(mapping) > 1;
+    }
+    EXPECT_GT(refused, rounds / 50);
+    EXPECT_GT(passed, rounds / 2);
+}
+
 // A frame that begins in the last place that there is, and says that it has fields, or a payload: behind it is SIGBUS.
 TEST_F(Cursor, P10_the_short_way_looks_for_nothing_behind_the_last_place) {
     for (uint32_t flags : {0u, uint32_t(core::frame_expiry), uint32_t(core::frame_key), uint32_t(core::frame_tag)}) {
@@ -316,6 +371,28 @@ TEST_F(Cursor, P10_the_short_way_looks_for_nothing_behind_the_last_place) {
         speculo_chunk chunk{};
         EXPECT_EQ(speculo_read_next(mapping, &chunk), -EBADMSG) << flags;
     }
+}
+
+// As before, and the frame says that it is superseded, in a row with the one before.
+TEST_F(Cursor, P10_a_row_of_superseded_ones_ends_before_the_last_places) {
+    AreaName other;
+    Handle second = make_area(other, uint64_t(1) << 20), mapping = open_mapping_reader(other);
+    commit_chunk(second, "x");
+    next_of(mapping);
+    SegmentProbe segment = current_segment(other);
+    uint32_t place = segment.end(), end = segment.map().readable - 1, last = end - 1;
+    ASSERT_LT(end + 1, segment.map().geometry.place_end);
+    auto forge = [&](uint32_t at, uint64_t id, uint32_t flags, uint64_t size, uint32_t successor) {
+        core::put(segment.map().frame(at).successor, successor);
+        core::put(segment.map().frame(at).id_flags, core::pack_id(id, flags));
+        core::put(segment.map().frame(at).commit, core::commit_word(size));
+    };
+    forge(last, 3, core::plain_flags, 0, place);
+    forge(place, 2, 0, (last - place - 1) * core::place_size, last);
+    core::put(segment.map().header().hint, end);
+    speculo_chunk chunk{};
+    EXPECT_EQ(speculo_read_next(mapping, &chunk), -EBADMSG);
+    EXPECT_EQ(static_cast<core::Reader *>(static_cast<speculo_area *>(mapping))->cursor.place, last); // the one before was passed
 }
 
 // A segment of more than 4 GiB, as far as the cursor is told.
