@@ -28,7 +28,7 @@ uint64_t clock_read(Clock &clock, uint64_t coarse);
 
 // The time, for judging expiry. The clock must be prepared.
 inline uint64_t clock_now(Clock &clock) {
-    uint64_t coarse = os::operations.clock_coarse(); // read first: a tick in between makes the next call read again
+    uint64_t coarse = os::clock_coarse(); // read first: a tick in between makes the next call read again
     return __builtin_expect(coarse == clock.coarse, 1) ? clock.host : clock_read(clock, coarse);
 }
 

@@ -14,7 +14,7 @@ constexpr uint64_t least_work = (16 << 10) / place_size; // less is done at once
 constexpr uint64_t share = (1 << 10) / place_size;       // allocated between two shares of the work
 
 // A tick late does no harm: until then the writer goes on in objects of its own. Before it makes another one it looks in any case (`create`).
-bool is_stale(Writer &writer) { return control_is_stale_at(writer.area, os::operations.clock_coarse(), writer.named); }
+bool is_stale(Writer &writer) { return control_is_stale_at(writer.area, os::clock_coarse(), writer.named); }
 
 uint32_t payload_offset_of(const Pending &pending) {
     return frame_shape(field_flags(pending.flags), pending.key_size, pending.has_long_size).payload;

@@ -95,11 +95,11 @@ WriterSegment *take_parked(const Writer &writer, const Choice &choice) {
 void park(Writer &writer, WriterSegment &segment) {
     segment_invalidate(segment);
     segment.parked = writer.current->generation;
-    writer.last_parking = os::operations.clock_coarse();
+    writer.last_parking = os::clock_coarse();
 }
 
 bool are_parked_in_vain(const Writer &writer) {
-    return oldest_parked(writer) && os::operations.clock_coarse() - writer.last_parking >= quiet_before_unparking;
+    return oldest_parked(writer) && os::clock_coarse() - writer.last_parking >= quiet_before_unparking;
 }
 
 // ---- the choice ----

@@ -350,7 +350,8 @@ int cursor_peek(Reader &reader) {
     });
 }
 
-int cursor_next(Reader &reader, speculo_chunk *ret_chunk) {
+// Aligned, as where it happened to lie made 7 % of a small chunk's cost.
+[[gnu::aligned(64)]] int cursor_next(Reader &reader, speculo_chunk *ret_chunk) {
     bool is_near = reader.cursor.place < reader.cursor.easy_end;
     return is_near ? next_near(reader, ret_chunk) : next_by_the_long_way(reader, ret_chunk);
 }

@@ -181,7 +181,7 @@ int touch(int file, uint64_t offset) {
 uint64_t clock_fine() {
     timespec now = {};
     ::clock_gettime(CLOCK_MONOTONIC, &now);
-    return uint64_t(now.tv_sec) * 1000000000 + uint64_t(now.tv_nsec);
+    return nanoseconds(now);
 }
 
 // ---- the rest ---------------------------------------------------------------------------------------------------------------
@@ -263,7 +263,7 @@ Operations operations = {
     touch,
 
     clock_fine,
-    impl::clock_coarse,
+    ::clock_gettime,
     impl::clock_boot,
     impl::clock_tick,
     impl::clock_boot_offset,

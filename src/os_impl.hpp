@@ -107,7 +107,6 @@ void watch_close(Watch *watch);
 int watch_alarm(const Watch *watch, uint64_t after_ns);
 void watch_drain(const Watch *watch);
 
-uint64_t clock_coarse();
 uint64_t clock_boot();
 uint64_t clock_tick();
 int clock_boot_offset(int64_t *ret_offset);

@@ -32,6 +32,7 @@
 namespace speculo::os {
 
 const char *const shared_memory_directory = "/dev/shm";
+const clockid_t coarse_clock = CLOCK_MONOTONIC_COARSE;
 
 namespace impl {
 
@@ -150,8 +151,6 @@ constexpr long futex_call = SYS_futex_time64;
 #else
 constexpr long futex_call = SYS_futex;
 #endif
-
-uint64_t nanoseconds(const timespec &time) { return uint64_t(time.tv_sec) * 1000000000 + uint64_t(time.tv_nsec); }
 
 uint64_t read_clock(clockid_t clock) {
     timespec now = {};
@@ -388,8 +387,6 @@ void watch_drain(const Watch *watch) {
 }
 
 // ---- clocks and identity ----------------------------------------------------------------------------------------------------
-
-uint64_t clock_coarse() { return read_clock(CLOCK_MONOTONIC_COARSE); }
 
 uint64_t clock_boot() { return read_clock(CLOCK_BOOTTIME); }
 

@@ -23,12 +23,11 @@
 namespace speculo::os {
 
 const char *const shared_memory_directory = SPECULO_DIRECTORY;
+const clockid_t coarse_clock = CLOCK_MONOTONIC; // not all have a coarse one
 
 namespace impl {
 
 namespace {
-
-uint64_t nanoseconds(const timespec &time) { return uint64_t(time.tv_sec) * 1000000000 + uint64_t(time.tv_nsec); }
 
 // macOS and OpenBSD have no call for it.
 int system_allocate(int fd, uint64_t offset, uint64_t length) {
@@ -234,8 +233,6 @@ uint64_t clock_boot() {
     ::clock_gettime(CLOCK_MONOTONIC, &now);
     return nanoseconds(now);
 }
-
-uint64_t clock_coarse() { return clock_boot(); }
 
 uint64_t clock_tick() {
     timespec tick = {};

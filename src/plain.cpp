@@ -39,9 +39,10 @@ constexpr uint64_t transient_flag(uint32_t chunk_flags) {
     return writer_alloc(writer, size, options, ret_data, ret_id);
 }
 
-// One with a deadline and nothing else. The clock last: the less outlives that call, the fewer registers are to be saved.
-[[gnu::noinline]] int alloc_timed(Writer &writer, uint64_t size, const speculo_chunk_options &options, void **ret_data,
-                                  uint64_t *ret_id) {
+// One with a deadline and nothing else. The clock last: the less outlives that call, the fewer registers are to be saved. Aligned as
+// cursor_next is.
+[[gnu::noinline, gnu::aligned(64)]] int alloc_timed(Writer &writer, uint64_t size, const speculo_chunk_options &options,
+                                                    void **ret_data, uint64_t *ret_id) {
     constexpr FrameShape shape = frame_shape(frame_expiry, 0, false);
     uint64_t ttl_ns = options.ttl_ns, end = writer.tail + frame_length(shape.payload, size);
     bool may_be_endless = ttl_ns > UINT64_MAX / 2; // a clock's reading is less than that, and so their sum has room
@@ -135,7 +136,8 @@ PlainFrame mended_frame(const Writer &writer, uint32_t place, uint64_t id) {
     return plain_frame(map, place, commit_word(size < largest ? size : largest));
 }
 
-int record_plain(Writer &writer) {
+// Once for each commit that has both kinds, so better small.
+[[gnu::cold]] int record_plain(Writer &writer) {
     if (!is_all_plain(writer)) { return 0; }
     if (int error = reserve_records(writer, size_t(writer.next_id - writer.first_id)); error < 0) { return error; }
     close_short_ways(writer);

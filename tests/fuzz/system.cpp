@@ -10,6 +10,8 @@
 
 #include <sys/mman.h>
 
+#include "times.hpp"
+
 #if defined(__has_feature)
 #if __has_feature(address_sanitizer)
 #define HAS_ADDRESS_SANITIZER
@@ -470,7 +472,11 @@ int touch(int fd, uint64_t offset) {
 }
 
 uint64_t clock_fine() { return system().now + (system().fine += 1000); } // moves, for those who spin
-uint64_t clock_coarse() { return system().now; }
+uint64_t clock_boot() { return system().now; }
+int read_coarse(clockid_t, timespec *ret_time) {
+    *ret_time = test::time_of(clock_boot());
+    return 0;
+}
 uint64_t clock_tick() { return tick; }
 
 int clock_boot_offset(int64_t *ret_offset) {
@@ -544,7 +550,7 @@ void system_begin() {
     table.read_at = read_at;
     table.write_at = write_at;
     table.clock_fine = clock_fine;
-    table.clock_coarse = clock_coarse;
+    table.read_coarse = read_coarse;
     table.clock_tick = clock_tick;
     table.clock_boot_offset = clock_boot_offset;
     table.boot_id = boot_id;
@@ -553,7 +559,7 @@ void system_begin() {
     table.error_text = error_text;
     table.at_fork = at_fork;
     table.barrier_join = table.barrier = barrier;
-    table.clock_boot = clock_coarse;
+    table.clock_boot = clock_boot;
 }
 
 void system_reset() {

@@ -4,6 +4,8 @@
 #include <cerrno>
 #include <cstring>
 
+#include "times.hpp"
+
 namespace speculo::test {
 
 namespace {
@@ -182,9 +184,10 @@ struct Hooks {
 
     // ---- what tests may set ----
 
-    static uint64_t clock_coarse() {
+    static int read_coarse(clockid_t, timespec *ret_time) {
         active->enter(Site::clock_coarse);
-        return active->clock.coarse();
+        *ret_time = time_of(active->clock.coarse());
+        return 0;
     }
 
     static uint64_t clock_boot() {
@@ -264,7 +267,7 @@ os::Operations Hooks::table() {
     table.watch_drain = watch_drain;
     table.touch = Plain<&O::touch, Site::touch>::call;
     table.clock_fine = clock_fine;
-    table.clock_coarse = clock_coarse;
+    table.read_coarse = read_coarse;
     table.clock_boot = clock_boot;
     table.clock_tick = clock_tick;
     table.clock_boot_offset = clock_boot_offset;
@@ -300,7 +303,11 @@ void FakeClock::set_namespace(int64_t ahead, int error) {
     offset_error_ = error;
 }
 
-uint64_t FakeClock::coarse() const { return (frozen_ ? frozen_coarse_ : real_->clock_coarse()) + uint64_t(coarse_added_); }
+uint64_t FakeClock::coarse() const {
+    timespec now;
+    real_->read_coarse(os::coarse_clock, &now);
+    return (frozen_ ? frozen_coarse_ : os::nanoseconds(now)) + uint64_t(coarse_added_);
+}
 
 uint64_t FakeClock::boot() const { return (frozen_ ? frozen_boot_ : real_->clock_boot()) + uint64_t(boot_added_ + ahead_); }
 

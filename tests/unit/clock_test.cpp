@@ -8,6 +8,7 @@
 #include <random>
 
 #include "faults.hpp"
+#include "times.hpp"
 #include "writing.hpp"
 
 namespace {
@@ -28,7 +29,10 @@ class Clock : public testing::Test {
 protected:
     Clock() {
         machine = {1000000, 0, 4000, 0, 0, 0};
-        os::operations.clock_coarse = [] { return machine.awake / machine.tick * machine.tick; };
+        os::operations.read_coarse = [](clockid_t, timespec *ret_time) {
+            *ret_time = time_of(machine.awake / machine.tick * machine.tick);
+            return 0;
+        };
         os::operations.clock_boot = [] { return ++machine.reads, machine.host() + uint64_t(machine.ahead); };
         os::operations.clock_tick = [] { return machine.tick; };
         os::operations.clock_boot_offset = [](int64_t *ret_offset) {
