@@ -356,11 +356,11 @@ int cursor_peek(Reader &reader) {
     return is_near ? next_near(reader, ret_chunk) : next_by_the_long_way(reader, ret_chunk);
 }
 
-int cursor_start(Reader &reader, Position position) {
+// Once in a while, as the seek below, and so better small.
+[[gnu::cold]] int cursor_start(Reader &reader, Position position) {
     return in_form(reader.area.copier, [&](auto form) { return start<decltype(form)>(reader, position); });
 }
 
-// Seldom, so better small.
 [[gnu::cold]] int cursor_seek(Reader &reader, uint64_t id) {
     return in_form(reader.area.copier, [&](auto form) { return seek<decltype(form)>(reader, id); });
 }

@@ -32,6 +32,12 @@ MUTANTS = [
     Mutant('middle-of-a-short-key-is-not-compared', 'src/keytable.hpp', 'byte(0) | byte(size / 2)', 'byte(0)', 'recent'),
     Mutant('third-lane-of-keys-is-not-compared', 'src/keycache.hpp', ' | (a.lane[2] ^ b.lane[2])', '', 'recent'),
 
+    # ---- the last generation ----
+    Mutant('taken-over-in-any-generation', 'src/takeover.cpp', 'if (!is_current(current)) { return -EBADMSG; }', '', 'takeover'),
+    Mutant('starts-afresh-in-any-generation', 'src/takeover.cpp', 'is_current(current) ? current_generation(current) : 0;', 'current_generation(current);', 'reboot'),
+    Mutant('any-generation-is-sound', 'src/check.cpp', 'if (!is_current(current)) {', 'if (false) {', 'check'),
+    Mutant('one-generation-more', 'src/layout.hpp', 'current <= max_id - max_slots;', 'current <= max_id;', 'takeover check'),
+
     # ---- superseded chunks that a cursor passes all at once ----
     Mutant('superseded-is-what-will-be', 'src/cursor.cpp', 'is_passed = successor != 0 && successor < cursor.end;', 'is_passed = successor != 0;',
            'cursor chain model races'),

@@ -118,6 +118,7 @@ TEST_F(Checks, find_what_is_wrong_with_the_control_page) {
     damage(control.flags, 1u << 7, "unknown flags");
     damage(control.marks, 1u << 9, "unknown marks");
     damage(control.current, core::pack_current(generation, 9), "a slot without an object");
+    damage(control.current, core::max_id - core::max_slots + 1, "a generation that no history reaches");
     damage(control.current, current + core::max_slots, "cannot be entered as generation " + std::to_string(generation + 1));
 }
 

@@ -164,6 +164,18 @@ TEST_F(Reboot, CREATE_after_an_unclean_end_passes_damaged_ids) {
     EXPECT_EQ(commit_chunk(writer_, "next"), 3u);
 }
 
+TEST_F(Reboot, CREATE_after_an_unclean_end_passes_a_damaged_generation) {
+    make();
+    for (int i = 0; i < 3; ++i) { commit_chunk(writer_, "a"); }
+    core::put(inside(writer_).area.control->current, UINT64_MAX);
+    crash_and_boot();
+    writer_ = open_area(name_, SPECULO_OPEN_WRITE | SPECULO_OPEN_CREATE);
+    EXPECT_EQ(info_of(writer_).generation, 1u);
+    EXPECT_EQ(commit_chunk(writer_, "next"), 4u);
+    compact_now(writer_);
+    EXPECT_EQ(live_ids(name_), Ids{4});
+}
+
 TEST_F(Reboot, writer_that_dies_in_the_same_boot_loses_nothing) {
     make();
     commit_chunk(writer_, "a", living(hour));

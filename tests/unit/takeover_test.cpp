@@ -428,6 +428,10 @@ TEST_F(Takeover, damaged_area_is_refused_and_can_be_removed) {
     expect_refused(damaged.frame(core::first_place).id_flags, uint64_t(0));
     expect_refused(damaged.frame(core::first_place).id_flags, uint64_t(2)); // not ascending
     expect_refused(probe.control->current, core::pack_current(1, 5));
+    constexpr uint64_t last_generation = core::max_id >> core::slot_bits; // END could not name the one behind it
+    core::put(damaged.header().generation, last_generation);
+    expect_refused(probe.control->current, core::pack_current(last_generation, 0));
+    core::put(damaged.header().generation, uint64_t(1));
     expect_refused(probe.control->segments, 17u);
     expect_refused(probe.control->capacity, uint64_t(0));
     core::put(damaged.frame(end).id_flags, core::pack_id(current, core::control_end));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // O7 to O10, O15: the ways into a segment and out of it; objects that appear and go; how many use something.
-#include "sync.hpp"
+#include "layout.hpp"
 #include "weak.hpp"
 
 namespace weak {
@@ -8,8 +8,6 @@ namespace weak {
 using namespace speculo::core;
 
 namespace {
-
-constexpr uint64_t pack(uint64_t generation, uint32_t slot) { return generation << 5 | slot; }
 
 struct Segment {
     Word<uint64_t> generation{0};
@@ -57,18 +55,18 @@ void check_moved(const Word<uint64_t> &current, uint64_t before) {
 // Two segments in turn: the first is used again while readers are on their way into it.
 void used_again(Run &run) {
     Segment first{1}, second{0};
-    Word<uint64_t> current{pack(1, 0)};
+    Word<uint64_t> current{pack_current(1, 0)};
     run.thread("writer", [&] {
         second.fill(2);
-        publish_current(current, pack(2, 1));
+        publish_current(current, pack_current(2, 1));
         if (!first.retake()) { return; }
         first.fill(3);
-        publish_current(current, pack(3, 0));
+        publish_current(current, pack_current(3, 0));
     });
     run.thread("reader", [&] {
         uint64_t before = observe_current(current);
-        Segment &segment = (before & 31) == 0 ? first : second;
-        if (!segment.visit(before >> 5)) { check_moved(current, before); }
+        Segment &segment = current_slot(before) == 0 ? first : second;
+        if (!segment.visit(current_generation(before))) { check_moved(current, before); }
     });
     run.go();
 }
@@ -76,27 +74,27 @@ void used_again(Run &run) {
 // An object that is pinned is replaced by a fresh one; who comes through its slot finds either, or that it is none of both.
 void replaced(Run &run) {
     Segment old{1}, second{0}, fresh{0};
-    Word<uint64_t> current{pack(1, 0)}, slot{1}; // the incarnation
-    Word<uint32_t> name;                         // of the fresh object
+    Word<uint64_t> current{pack_current(1, 0)}, slot{1}; // the incarnation
+    Word<uint32_t> name;                                 // of the fresh object
     run.thread("writer", [&] {
         second.fill(2);
-        publish_current(current, pack(2, 1));
+        publish_current(current, pack_current(2, 1));
         publish_slot(slot, 2);
         name.word.store(1, std::memory_order_release); // by the kernel
         publish_generation(old.generation, 0);
         fresh.fill(3);
-        publish_current(current, pack(3, 0));
+        publish_current(current, pack_current(3, 0));
     });
     run.thread("reader", [&] {
         uint64_t before = observe_current(current);
-        if ((before & 31) == 1) {
+        if (current_slot(before) == 1) {
             check(second.visit(2), "the current segment can be entered");
             return;
         }
         uint64_t entry = observe_slot(slot);
-        check(before >> 5 == 1 || entry == 2, "a slot's entry is not older than `current`");
+        check(current_generation(before) == 1 || entry == 2, "a slot's entry is not older than `current`");
         bool is_there = entry == 1 || name.word.load(std::memory_order_acquire) == 1;
-        bool is_inside = is_there && (entry == 1 ? old : fresh).visit(before >> 5);
+        bool is_inside = is_there && (entry == 1 ? old : fresh).visit(current_generation(before));
         if (!is_inside) { check_moved(current, before); }
     });
     run.go();
@@ -105,22 +103,22 @@ void replaced(Run &run) {
 // From one segment to the next by END: directly, or by way of `current`.
 void by_end(Run &run) {
     Segment first{1}, second{0};
-    Word<uint64_t> current{pack(1, 0)}, slot, id;
+    Word<uint64_t> current{pack_current(1, 0)}, slot, id;
     Word<uint32_t> end_commit, end_successor;
     run.thread("writer", [&] {
         publish_slot(slot, 7);
         second.fill(2);
-        publish_current(current, pack(2, 1));
+        publish_current(current, pack_current(2, 1));
         put(end_successor, 7u);
-        put(id, pack(2, 1));
+        put(id, pack_current(2, 1));
         publish_commit(end_commit, 1);
     });
     run.thread("reader", [&] {
         if (observe_commit(end_commit) == 0) { return; }
-        check(peek(id) == pack(2, 1), "END names the next segment");
+        check(peek(id) == pack_current(2, 1), "END names the next segment");
         check(observe_slot(slot) == load_successor(end_successor), "a slot's entry is not older than END");
         check(second.visit(2), "the next segment can be entered");
-        check(observe_current(current) >> 5 > 1, "`current` is not older than END");
+        check(current_generation(observe_current(current)) > 1, "`current` is not older than END");
     });
     run.go();
 }
