@@ -10,10 +10,12 @@ SIZES = (8, 64, 1 << 10, 64 << 10, MIB)
 # Of a stream, by size: messages, and those of peers, which take longer; bytes of memory. All but the largest stay in a core's own
 # cache, and all in the last level. An area makes two segments of it: a stream whose one reader keeps up needs no more, and the fewer
 # there are, the fewer calls. Messages go around the memory many times: the first accesses to a small page, which `prefault` cannot do
-# for a host that makes page tables of its own, are not to count. A log has to be as long as all of them.
+# for a host that makes page tables of its own, are not to count. A log has to be as long as all of them; a small message is measured in
+# an area of that kind as well, whose lines come from memory and not from the other core.
 MESSAGES = {8: 2_000_000, 64: 1_000_000, 1 << 10: 200_000, 64 << 10: 16_000, MIB: 2_400}
 LOG_MESSAGES = MESSAGES | {64 << 10: 4_000, MIB: 300}
 PEER_MESSAGES = {8: 200_000, 64: 200_000, 1 << 10: 100_000, 64 << 10: 2_000, MIB: 150}
+LARGE_MEMORY = 128 * MIB
 MEMORY = {8: MIB, 64: MIB, 1 << 10: MIB, 64 << 10: 4 * MIB, MIB: 4 * (2 * MIB + 4096)}
 
 
@@ -71,13 +73,24 @@ def name_of(size: int) -> str:
 # ---- targets -------------------------------------------------------------------------------------------------------------------
 
 
-def ratio(ours: str, limits: list[str], most: float, figure: str = 'ns', which: str = 'least', says: str = '') -> Target:
+def ratio(ours: str | list[str], limits: list[str], most: float, figure: str = 'ns', which: str = 'least', says: str = '') -> Target:
+    """Of several, the better one counts, on either side."""
+    ours = [ours] if isinstance(ours, str) else ours
+
+    def better(names, value):
+        found = []
+        for name in names:
+            try:
+                found.append(value(name, figure, which))
+            except ValueError:  # it could not be measured here
+                continue
+        return min(found)
 
     def judge(value):
-        reached = value(ours, figure, which) / min(value(limit, figure, which) for limit in limits)
+        reached = better(ours, value) / better(limits, value)
         return f'{reached:.2f}x', reached <= most
 
-    return Target(says or f'{ours}: at most {most}x {" or ".join(limits)}', judge)
+    return Target(says or f'{" or ".join(ours)}: at most {most}x {" or ".join(limits)}', judge)
 
 
 def ahead(ours: str, peers: list[str], figure: str = 'ns', which: str = 'least') -> Target:
@@ -169,23 +182,27 @@ def add_streams(suite: Suite) -> None:
         others = peers('stream', size, PEER_MESSAGES[size])
         limits = [own('bare log', 'log', 'stream', size, role='limit'), own('bare ring', 'ring', 'stream', size, role='limit')]
         is_small = size <= 1 << 10
+        large = f'area, {name_of(LARGE_MEMORY)}'
+        larger = [Variant(large, 'bench-streams', ('area', 'stream', f'size={size}', f'bytes={LARGE_MEMORY}', 'segments=2'), 'ours',
+                          MESSAGES[size], memory=600 * MIB, is_brief=False)] if is_small else []
         shown = [own('bare ring, 16 B headers', 'wide-ring', 'stream', size, role='shown'),
                  own('area, default options', 'area', 'stream', size, 'default', role='shown')] if is_small else []
         there = [peer.name for peer in others if peer.program in suite.programs]
         suite.add(f'stream-{name_of(size).replace(" ", "")}', f'lossless stream of {name_of(size)}, one reader reads everything',
-                  'ns a message', [*limits, own('area', 'area', 'stream', size), *shown, *others],
-                  targets=(ratio('area', ['bare log', 'bare ring'] if is_small else ['bare ring'], 1.2), ahead('area', there)))
+                  'ns a message', [*limits, own('area', 'area', 'stream', size), *larger, *shown, *others],
+                  targets=(ratio(['area', large], ['bare log', 'bare ring'], 1.2) if is_small else ratio('area', ['bare ring'], 1.2),
+                           ahead('area', there)))
 
 
 def add_large_streams(suite: Suite) -> None:
     """What no cache holds, in huge pages where the system has them."""
     variants = []
     for size, count in ((64, 4_000_000), (1 << 10, 400_000), (64 << 10, 8_000), (MIB, 600)):
-        words = ('stream', f'size={size}', f'bytes={128 * MIB}', 'segments=2')
+        words = ('stream', f'size={size}', f'bytes={LARGE_MEMORY}', 'segments=2')
         for name, transport, role in (('bare ring', 'ring', 'limit'), ('area', 'area', 'ours')):
             variants.append(Variant(f'{name}, {name_of(size)}', 'bench-streams', (transport, *words), role, count,
                                     f'bare ring, {name_of(size)}', memory=600 * MIB, is_brief=False))
-    suite.add('stream-large', 'lossless streams in 128 MiB of memory', 'ns a message', variants)
+    suite.add('stream-large', f'lossless streams in {name_of(LARGE_MEMORY)} of memory', 'ns a message', variants)
 
 
 def add_sides(suite: Suite) -> None:
