@@ -3,6 +3,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "ahead.hpp"
 #include "check.hpp"
 #include "clock.hpp"
 #include "errors.hpp"
@@ -185,16 +186,17 @@ int speculo_area_compact(speculo_area *area) noexcept {
     return core::has_pending(writer_of(area)) ? -EINVAL : core::compact(writer_of(area), core::Room{});
 }
 
-int speculo_chunk_alloc(speculo_area *area, size_t size, const speculo_chunk_options *options, void **ret_data,
-                        uint64_t *ret_id) noexcept {
+[[gnu::aligned(core::cache_line)]] int speculo_chunk_alloc(speculo_area *area, size_t size, const speculo_chunk_options *options,
+                                                           void **ret_data, uint64_t *ret_id) noexcept {
     if (int error = check_writer(area); error < 0) { return error; }
     if (!ret_data) { return -EINVAL; }
     core::Writer &writer = writer_of(area);
     if (!options) { return core::writer_alloc_bare(writer, size, 0, ret_data, ret_id); }
     if (!is_plain(*options)) { return alloc_checked(writer, size, *options, ret_data, ret_id); }
-    bool is_bare = (options->ttl_ns | options->tag | options->key_size) == 0;
-    return is_bare ? core::writer_alloc_bare(writer, size, options->flags, ret_data, ret_id)
-                   : core::writer_alloc_plain(writer, size, *options, ret_data, ret_id);
+    uint64_t others = options->tag | options->key_size;
+    if ((options->ttl_ns | others) == 0) { return core::writer_alloc_bare(writer, size, options->flags, ret_data, ret_id); }
+    return others == 0 ? core::writer_alloc_timed(writer, size, *options, ret_data, ret_id)
+                       : core::writer_alloc_plain(writer, size, *options, ret_data, ret_id);
 }
 
 int speculo_chunk_shrink(speculo_area *area, size_t size) noexcept {
@@ -212,7 +214,7 @@ int speculo_key_remove(speculo_area *area, const void *key, size_t key_size) noe
     return is_key(key, key_size) ? core::writer_key_remove(writer_of(area), key, key_size) : -EINVAL;
 }
 
-int speculo_commit(speculo_area *area) noexcept {
+[[gnu::aligned(core::cache_line)]] int speculo_commit(speculo_area *area) noexcept {
     if (int error = check_writer(area); error < 0) { return error; }
     return core::writer_commit(writer_of(area));
 }
@@ -223,12 +225,13 @@ int speculo_rollback(speculo_area *area) noexcept {
     return 0;
 }
 
-int speculo_read_next(speculo_area *area, speculo_chunk *ret_chunk) noexcept {
+[[gnu::aligned(core::cache_line)]] int speculo_read_next(speculo_area *area, speculo_chunk *ret_chunk) noexcept {
     if (int error = check_cursor(area); error < 0) { return error; }
     return ret_chunk ? core::cursor_next(reader_of(area), ret_chunk) : -EINVAL;
 }
 
-int speculo_read_key(speculo_area *area, const void *key, size_t key_size, speculo_chunk *ret_chunk) noexcept {
+[[gnu::aligned(core::cache_line)]] int speculo_read_key(speculo_area *area, const void *key, size_t key_size,
+                                                        speculo_chunk *ret_chunk) noexcept {
     if (int error = check_reader(area); error < 0) { return error; }
     if (!key || !ret_chunk) { return -EINVAL; }
     if (core::KeyLanes::can_hold(key_size)) { return core::reader_read_short_key(reader_of(area), key, key_size, ret_chunk); }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // Publication: everything that waits becomes visible by one store.
+#include "ahead.hpp"
 #include "plain.hpp"
 
 namespace speculo::core {
@@ -253,7 +254,7 @@ inline int publish_one(Writer &writer, const SegmentMap &map, uint32_t place, ui
 }
 
 // One with a key, or behind the last page whose index entry is there.
-[[gnu::noinline]] int commit_one(Writer &writer) {
+[[gnu::noinline, gnu::aligned(cache_line)]] int commit_one(Writer &writer) {
     uint32_t place = writer.committed, end = writer.tail;
     index_note(writer.current->map, writer.index, place, end - place);
     writer.easy_commit_end = writer.index.named;
@@ -296,7 +297,7 @@ void lay_frame(const SegmentMap &map, const Pending &pending, const void *key, u
     if (pending.has_long_size) { put_field(bytes, shape.size, pending.size); }
 }
 
-int writer_commit(Writer &writer) {
+[[gnu::aligned(cache_line)]] int writer_commit(Writer &writer) {
     uint32_t place = writer.committed, end = writer.tail;
     if (place == end) { return 0; }
     const SegmentMap map = writer.current->map; // a copy: the stores below change nothing in it

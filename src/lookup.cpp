@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // What is live at the newest commit: by key, and by id.
+#include "ahead.hpp"
 #include "index.hpp"
 #include "reader.hpp"
 
@@ -170,7 +171,8 @@ int reader_read_key(Reader &reader, const void *key, size_t key_size, speculo_ch
     return look_up(reader, key, key_size, ret_chunk);
 }
 
-int reader_read_short_key(Reader &reader, const void *key, size_t key_size, speculo_chunk *ret_chunk) {
+[[gnu::aligned(cache_line)]] int reader_read_short_key(Reader &reader, const void *key, size_t key_size,
+                                                       speculo_chunk *ret_chunk) {
     ++reader.key_serial;
     if (!reader.recent_keys) { return look_up(reader, key, key_size, ret_chunk); }
     return KeyLanes::is_few(key_size) ? read_again<true>(reader, key, key_size, ret_chunk)

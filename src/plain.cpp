@@ -39,22 +39,6 @@ constexpr uint64_t transient_flag(uint32_t chunk_flags) {
     return writer_alloc(writer, size, options, ret_data, ret_id);
 }
 
-// One with a deadline and nothing else. The clock last: the less outlives that call, the fewer registers are to be saved. Aligned as
-// cursor_next is.
-[[gnu::noinline, gnu::aligned(64)]] int alloc_timed(Writer &writer, uint64_t size, const speculo_chunk_options &options,
-                                                    void **ret_data, uint64_t *ret_id) {
-    constexpr FrameShape shape = frame_shape(frame_expiry, 0, false);
-    uint64_t ttl_ns = options.ttl_ns, end = writer.tail + frame_length(shape.payload, size);
-    bool may_be_endless = ttl_ns > UINT64_MAX / 2; // a clock's reading is less than that, and so their sum has room
-    if (!writer.clock.known || may_be_endless || !is_easy(writer, size, end)) {
-        return writer_alloc(writer, size, options, ret_data, ret_id);
-    }
-    std::byte *bytes = append_plain(writer, size, end, transient_flag(options.flags) | pack_id(0, frame_expiry), ret_id);
-    *ret_data = bytes + shape.payload;
-    put_field(bytes, shape.expiry, clock_deadline(writer.clock, ttl_ns));
-    return 0;
-}
-
 // What is known of a key; null: nothing.
 inline KnownKey *known_key(Writer &writer, const void *key, size_t size) {
     if (!writer.known_keys || !KeyLanes::can_hold(size)) { return nullptr; }
@@ -74,8 +58,8 @@ inline void prefetch_key(const Writer &writer, const KnownKey *known, uint32_t h
     }
 }
 
-template <bool has_key> [[gnu::noinline]] int alloc_plain(Writer &writer, uint64_t size, const speculo_chunk_options &options,
-                                                          void **ret_data, uint64_t *ret_id) {
+template <bool has_key> [[gnu::noinline, gnu::aligned(cache_line)]] int
+alloc_plain(Writer &writer, uint64_t size, const speculo_chunk_options &options, void **ret_data, uint64_t *ret_id) {
     uint32_t fields = (options.ttl_ns ? uint32_t(frame_expiry) : 0) | (options.tag ? uint32_t(frame_tag) : 0) |
                       (has_key ? uint32_t(frame_key) : 0);
     const FrameShape &shape = shapes_to_key.of[fields];
@@ -105,17 +89,32 @@ template <bool has_key> [[gnu::noinline]] int alloc_plain(Writer &writer, uint64
 
 } // namespace
 
-int writer_alloc_bare(Writer &writer, uint64_t size, uint32_t flags, void **ret_data, uint64_t *ret_id) {
+[[gnu::aligned(cache_line)]] int writer_alloc_bare(Writer &writer, uint64_t size, uint32_t flags, void **ret_data,
+                                                   uint64_t *ret_id) {
     uint64_t end = writer.tail + frame_length(sizeof(FrameHeader), size);
     if (__builtin_expect(!is_easy(writer, size, end), 0)) { return alloc_bare_with_ado(writer, size, flags, ret_data, ret_id); }
     *ret_data = append_plain(writer, size, end, transient_flag(flags), ret_id) + sizeof(FrameHeader);
     return 0;
 }
 
+// The clock last: the less outlives that call, the fewer registers are to be saved.
+[[gnu::aligned(cache_line)]] int writer_alloc_timed(Writer &writer, uint64_t size, const speculo_chunk_options &options,
+                                                    void **ret_data, uint64_t *ret_id) {
+    constexpr FrameShape shape = frame_shape(frame_expiry, 0, false);
+    uint64_t ttl_ns = options.ttl_ns, end = writer.tail + frame_length(shape.payload, size);
+    bool may_be_endless = ttl_ns > UINT64_MAX / 2; // a clock's reading is less than that, and so their sum has room
+    if (!writer.clock.known || may_be_endless || !is_easy(writer, size, end)) {
+        return writer_alloc(writer, size, options, ret_data, ret_id);
+    }
+    std::byte *bytes = append_plain(writer, size, end, transient_flag(options.flags) | pack_id(0, frame_expiry), ret_id);
+    *ret_data = bytes + shape.payload;
+    put_field(bytes, shape.expiry, clock_deadline(writer.clock, ttl_ns));
+    return 0;
+}
+
 int writer_alloc_plain(Writer &writer, uint64_t size, const speculo_chunk_options &options, void **ret_data, uint64_t *ret_id) {
-    if (options.key) { return alloc_plain<true>(writer, size, options, ret_data, ret_id); }
-    return options.tag ? alloc_plain<false>(writer, size, options, ret_data, ret_id)
-                       : alloc_timed(writer, size, options, ret_data, ret_id);
+    return options.key ? alloc_plain<true>(writer, size, options, ret_data, ret_id)
+                       : alloc_plain<false>(writer, size, options, ret_data, ret_id);
 }
 
 int shrink_plain(Writer &writer, uint64_t size) {

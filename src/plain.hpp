@@ -8,6 +8,8 @@ namespace speculo::core {
 
 // As writer_alloc, for a chunk that is plain but, perhaps, for its size.
 int writer_alloc_plain(Writer &writer, uint64_t size, const speculo_chunk_options &options, void **ret_data, uint64_t *ret_id);
+// The same for one that has a time to live and nothing else.
+int writer_alloc_timed(Writer &writer, uint64_t size, const speculo_chunk_options &options, void **ret_data, uint64_t *ret_id);
 // The same for one that has no fields at all. `flags`: SPECULO_CHUNK_TRANSIENT or 0.
 int writer_alloc_bare(Writer &writer, uint64_t size, uint32_t flags, void **ret_data, uint64_t *ret_id);
 // Of the last one, while all are plain.
