@@ -143,6 +143,7 @@ inline int64_t key_find(const SegmentMap &map, uint32_t end, const Key &key) {
     KeySearch search = key_search(map, end, key);
     return search.found ? key_version_at(map, end, *search.slot) : 0;
 }
+// By copies, so better small.
 [[gnu::cold]] inline int64_t key_find(const SegmentFile &file, uint32_t end, const Key &key) {
     file.all_is_committed_below(end);
     SlotSearch search = find_slot(file, end, key);

@@ -131,7 +131,7 @@ constexpr uint64_t nanoseconds(const timespec &time) { return uint64_t(time.tv_s
 // sides read it, and one call more makes that a quarter longer (24 cycles; 19 so).
 extern const clockid_t coarse_clock;
 inline uint64_t clock_coarse() {
-    timespec now;
+    timespec now = {};
     operations.read_coarse(coarse_clock, &now);
     return nanoseconds(now);
 }
