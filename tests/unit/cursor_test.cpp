@@ -26,6 +26,16 @@ speculo_chunk next_of(speculo_area *reader) {
     return chunk;
 }
 
+void expect_same(const speculo_chunk &one, const speculo_chunk &other) {
+    EXPECT_EQ(one.id, other.id);
+    EXPECT_EQ(one.size, other.size);
+    EXPECT_EQ(one.key_size, other.key_size);
+    EXPECT_EQ(one.expires_ns, other.expires_ns);
+    EXPECT_EQ(one.tag, other.tag);
+    EXPECT_EQ(one.flags, other.flags);
+    EXPECT_EQ(one.skipped, other.skipped);
+}
+
 uint64_t skipped_by(speculo_area *reader) { return info_of(reader).skipped; }
 
 class Cursor : public testing::Test {
@@ -283,12 +293,7 @@ TEST_F(Cursor, P10_what_is_wrong_with_a_frame_is_seen_by_the_short_way_too) {
         int waited = speculo_wait(other, 0);
         EXPECT_EQ(found, waited);
         EXPECT_EQ(speculo_read_next(other, &long_way), waited);
-        EXPECT_EQ(short_way.size, long_way.size);
-        EXPECT_EQ(short_way.id, long_way.id);
-        EXPECT_EQ(short_way.key_size, long_way.key_size);
-        EXPECT_EQ(short_way.expires_ns, long_way.expires_ns);
-        EXPECT_EQ(short_way.flags, long_way.flags);
-        EXPECT_EQ(short_way.skipped, long_way.skipped);
+        expect_same(short_way, long_way);
         refused += found < 0;
         std::memcpy(frame, sound, sizeof sound);
         if (HasFailure()) { break; }
@@ -334,13 +339,7 @@ TEST_F(Cursor, P10_a_row_of_superseded_ones_is_passed_as_the_long_way_would) {
             speculo_chunk view{}, copy{};
             found = speculo_read_next(mapping, &view);
             EXPECT_EQ(speculo_read_next(copying, &copy), found);
-            EXPECT_EQ(view.id, copy.id);
-            EXPECT_EQ(view.size, copy.size);
-            EXPECT_EQ(view.key_size, copy.key_size);
-            EXPECT_EQ(view.expires_ns, copy.expires_ns);
-            EXPECT_EQ(view.tag, copy.tag);
-            EXPECT_EQ(view.flags, copy.flags);
-            EXPECT_EQ(view.skipped, copy.skipped);
+            expect_same(view, copy);
         } while (found > 0 && !HasFailure());
         std::memcpy(frame, sound, sizeof sound);
         EXPECT_EQ(skipped_by(mapping), skipped_by(copying));
