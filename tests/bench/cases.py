@@ -74,20 +74,17 @@ def name_of(size: int) -> str:
 
 
 def ratio(ours: str | list[str], limits: list[str], most: float, figure: str = 'ns', which: str = 'least', says: str = '') -> Target:
-    """Of several, the better one counts, on either side."""
+    """Of several, the better one counts, on either side. Of ours one may be missing, where it could not be measured; of the limits none."""
     ours = [ours] if isinstance(ours, str) else ours
 
-    def better(names, value):
-        found = []
-        for name in names:
-            try:
-                found.append(value(name, figure, which))
-            except ValueError:  # it could not be measured here
-                continue
-        return min(found)
-
     def judge(value):
-        reached = better(ours, value) / better(limits, value)
+        mine = []
+        for name in ours:
+            try:
+                mine.append(value(name, figure, which))
+            except ValueError:
+                continue
+        reached = min(mine) / min(value(limit, figure, which) for limit in limits)
         return f'{reached:.2f}x', reached <= most
 
     return Target(says or f'{" or ".join(ours)}: at most {most}x {" or ".join(limits)}', judge)
