@@ -207,7 +207,7 @@ int check_current(Check &check, Findings &findings, uint32_t &ret_slot) {
     for (int i = 0; i < tries; ++i) {
         uint64_t current = observe_current(check.area.control->current);
         ret_slot = current_slot(current);
-        if (!is_current(current)) {
+        if (!can_be_current(current)) {
             tell(findings, check, "`current` is of a generation that no history reaches");
             return 0;
         }

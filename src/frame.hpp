@@ -139,7 +139,7 @@ template <class Source> inline void note_payload(typename Source::Position at, u
 }
 
 // The rest of a frame whose commit word has the size, and that has no fields but, perhaps, a deadline.
-template <class Source> inline bool read_plain(const Source &source, uint32_t commit, uint32_t payload_offset, Frame &frame) {
+template <class Source> inline bool read_rest(const Source &source, uint32_t commit, uint32_t payload_offset, Frame &frame) {
     frame.size = commit - 1;
     note_payload<Source>(source.position(frame.place), payload_offset, frame);
     frame.length = frame_length(payload_offset, frame.size);
@@ -158,11 +158,11 @@ template <class Source> inline bool read_frame(const Source &source, uint32_t pl
     uint32_t fields = frame.flags & ~uint32_t(frame_transient);
     if (__builtin_expect(fields == 0 && commit != size_follows, 1)) {
         frame.expires = 0;
-        return read_plain(source, commit, sizeof(FrameHeader), frame);
+        return read_rest(source, commit, sizeof(FrameHeader), frame);
     }
     if (fields != frame_expiry || commit == size_follows) { return read_fields(source, commit, frame); }
     constexpr FrameShape shape = frame_shape(frame_expiry, 0, false);
-    if (!read_plain(source, commit, shape.payload, frame)) { return false; }
+    if (!read_rest(source, commit, shape.payload, frame)) { return false; }
     frame.expires = source.template field_at<uint64_t>(source.position(place), shape.expiry);
     return true;
 }

@@ -108,7 +108,7 @@ constexpr uint64_t pack_current(uint64_t generation, uint32_t slot) { return gen
 constexpr uint64_t current_generation(uint64_t current) { return current >> slot_bits; }
 constexpr uint32_t current_slot(uint64_t current) { return uint32_t(current & (max_slots - 1)); }
 // END has the next one in the place of an id, which is what limits generations.
-constexpr bool is_current(uint64_t current) { return current <= max_id - max_slots; }
+constexpr bool can_be_current(uint64_t current) { return current <= max_id - max_slots; }
 
 constexpr uint64_t pack_slot(uint32_t nonce, uint32_t incarnation) { return uint64_t(nonce) << 32 | incarnation; }
 constexpr uint32_t slot_nonce(uint64_t entry) { return uint32_t(entry >> 32); }

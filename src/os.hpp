@@ -107,11 +107,11 @@ struct Operations {
     void (*watch_drain)(const Watch *watch);
     int (*touch)(int file, uint64_t offset);
 
-    // Clocks, in nanoseconds. `clock_fine` is monotonic. `read_coarse` is for clock_coarse() below: clock_gettime() itself. `clock_boot`
+    // Clocks, in nanoseconds. `clock_fine` is monotonic. `clock_coarse` is for the function below: clock_gettime() itself. `clock_boot`
     // counts from boot, time asleep included, as seen in this time namespace; `clock_boot_offset` is what the namespace adds to the
     // host's.
     uint64_t (*clock_fine)();
-    int (*read_coarse)(clockid_t clock, timespec *ret_time);
+    int (*clock_coarse)(clockid_t clock, timespec *ret_time);
     uint64_t (*clock_boot)();
     uint64_t (*clock_tick)();
     int (*clock_boot_offset)(int64_t *ret_offset); // -EOPNOTSUPP where it cannot be known
@@ -132,7 +132,7 @@ constexpr uint64_t nanoseconds(const timespec &time) { return uint64_t(time.tv_s
 extern const clockid_t coarse_clock;
 inline uint64_t clock_coarse() {
     timespec now = {};
-    operations.read_coarse(coarse_clock, &now);
+    operations.clock_coarse(coarse_clock, &now);
     return nanoseconds(now);
 }
 

@@ -195,7 +195,7 @@ int take_over(Writer &writer) {
         unlink_leftovers(writer.area);
         return start_segment(writer, 0, 1, 1);
     }
-    if (!is_current(current)) { return -EBADMSG; }
+    if (!can_be_current(current)) { return -EBADMSG; }
     uint32_t slot = current_slot(current);
     if (int error = adopt_segments(writer, slot); error < 0) { return error; }
     writer.current = writer.segments[slot];
@@ -218,7 +218,7 @@ int start_afresh(Writer &writer) {
     }
     // In another slot, and nothing is given up before it is there: if this fails, the ids are still known.
     uint32_t slot = (current_slot(current) + 1) % max_slots;
-    uint64_t generation = is_current(current) ? current_generation(current) : 0;
+    uint64_t generation = can_be_current(current) ? current_generation(current) : 0;
     error = start_segment(writer, slot, generation + 1, last_id + 1);
     if (error < 0) { return error; }
     for (uint32_t other = 0; other < max_slots; ++other) {

@@ -473,7 +473,7 @@ int touch(int fd, uint64_t offset) {
 
 uint64_t clock_fine() { return system().now + (system().fine += 1000); } // moves, for those who spin
 uint64_t clock_boot() { return system().now; }
-int read_coarse(clockid_t, timespec *ret_time) {
+int clock_coarse(clockid_t, timespec *ret_time) {
     *ret_time = test::time_of(clock_boot());
     return 0;
 }
@@ -550,7 +550,7 @@ void system_begin() {
     table.read_at = read_at;
     table.write_at = write_at;
     table.clock_fine = clock_fine;
-    table.read_coarse = read_coarse;
+    table.clock_coarse = clock_coarse;
     table.clock_tick = clock_tick;
     table.clock_boot_offset = clock_boot_offset;
     table.boot_id = boot_id;

@@ -33,9 +33,9 @@ MUTANTS = [
     Mutant('third-lane-of-keys-is-not-compared', 'src/keycache.hpp', ' | (a.lane[2] ^ b.lane[2])', '', 'recent'),
 
     # ---- the last generation ----
-    Mutant('taken-over-in-any-generation', 'src/takeover.cpp', 'if (!is_current(current)) { return -EBADMSG; }', '', 'takeover'),
-    Mutant('starts-afresh-in-any-generation', 'src/takeover.cpp', 'is_current(current) ? current_generation(current) : 0;', 'current_generation(current);', 'reboot'),
-    Mutant('any-generation-is-sound', 'src/check.cpp', 'if (!is_current(current)) {', 'if (false) {', 'check'),
+    Mutant('taken-over-in-any-generation', 'src/takeover.cpp', 'if (!can_be_current(current)) { return -EBADMSG; }', '', 'takeover'),
+    Mutant('starts-afresh-in-any-generation', 'src/takeover.cpp', 'can_be_current(current) ? current_generation(current) : 0;', 'current_generation(current);', 'reboot'),
+    Mutant('any-generation-is-sound', 'src/check.cpp', 'if (!can_be_current(current)) {', 'if (false) {', 'check'),
     Mutant('one-generation-more', 'src/layout.hpp', 'current <= max_id - max_slots;', 'current <= max_id;', 'takeover check'),
 
     # ---- superseded chunks that a cursor passes all at once ----

@@ -184,7 +184,7 @@ struct Hooks {
 
     // ---- what tests may set ----
 
-    static int read_coarse(clockid_t, timespec *ret_time) {
+    static int clock_coarse(clockid_t, timespec *ret_time) {
         active->enter(Site::clock_coarse);
         *ret_time = time_of(active->clock.coarse());
         return 0;
@@ -267,7 +267,7 @@ os::Operations Hooks::table() {
     table.watch_drain = watch_drain;
     table.touch = Plain<&O::touch, Site::touch>::call;
     table.clock_fine = clock_fine;
-    table.read_coarse = read_coarse;
+    table.clock_coarse = clock_coarse;
     table.clock_boot = clock_boot;
     table.clock_tick = clock_tick;
     table.clock_boot_offset = clock_boot_offset;
@@ -304,9 +304,13 @@ void FakeClock::set_namespace(int64_t ahead, int error) {
 }
 
 uint64_t FakeClock::coarse() const {
-    timespec now;
-    real_->read_coarse(os::coarse_clock, &now);
-    return (frozen_ ? frozen_coarse_ : os::nanoseconds(now)) + uint64_t(coarse_added_);
+    uint64_t read = frozen_coarse_;
+    if (!frozen_) {
+        timespec now;
+        real_->clock_coarse(os::coarse_clock, &now);
+        read = os::nanoseconds(now);
+    }
+    return read + uint64_t(coarse_added_);
 }
 
 uint64_t FakeClock::boot() const { return (frozen_ ? frozen_boot_ : real_->clock_boot()) + uint64_t(boot_added_ + ahead_); }

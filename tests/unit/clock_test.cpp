@@ -29,7 +29,7 @@ class Clock : public testing::Test {
 protected:
     Clock() {
         machine = {1000000, 0, 4000, 0, 0, 0};
-        os::operations.read_coarse = [](clockid_t, timespec *ret_time) {
+        os::operations.clock_coarse = [](clockid_t, timespec *ret_time) {
             *ret_time = time_of(machine.awake / machine.tick * machine.tick);
             return 0;
         };
