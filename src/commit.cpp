@@ -219,16 +219,19 @@ void count_in_all(Writer &writer, uint32_t first_word) {
 
 // A frame's word goes to where it belongs before its key is looked at: a later one may supersede it, in the word where it waited.
 [[gnu::noinline]] int commit_plain(Writer &writer) {
-    const SegmentMap &map = writer.current->map;
+    const SegmentMap map = writer.current->map; // a copy, as in writer_commit
     uint32_t first_word = 0;
     bool may_end_each_other = writer.pending_keys > 1;
     uint64_t id = writer.first_id;
     for (uint32_t place = writer.committed; place < writer.tail; ++id) {
-        PlainFrame frame = waiting_frame(writer, place, id);
+        PlainFrame frame = waiting_frame(writer, map, place, id);
         put(map.frame(place).successor, 0u);
         store_word(writer, place, frame.word, first_word);
         if (frame.flags & frame_key) { enter_key(writer, place, frame.flags, frame.key(map)); }
-        if (!may_end_each_other) { count_in(writer, place, frame.length, 0, frame.flags); }
+        if (!may_end_each_other) { // it is a chunk, and lives
+            index_note(map, writer.index, place, frame.length);
+            writer.lasting.add(place, frame.length, 0, frame.flags);
+        }
         place = frame.end();
     }
     if (may_end_each_other) { count_in_all(writer, first_word); }

@@ -123,7 +123,7 @@ int shrink_plain(Writer &writer, uint64_t size) {
     bool is_sound = frame.length == writer.tail - writer.last_plain; // else the chunk before was written beyond its end
     if (!is_sound || size > frame.size()) { return -EINVAL; }
     put(map.frame(frame.place).successor, commit_word(size));
-    writer.tail = uint32_t(frame.place + frame_length(frame.shape.payload, size));
+    writer.tail = uint32_t(frame.place + plain_length(frame.flags, frame.key_size, commit_word(size)));
     return 0;
 }
 
@@ -143,14 +143,14 @@ PlainFrame mended_frame(const Writer &writer, uint32_t place, uint64_t id) {
     const SegmentMap &map = writer.current->map;
     uint64_t id = writer.first_id;
     for (uint32_t place = writer.committed; place < writer.tail; ++id) {
-        PlainFrame frame = waiting_frame(writer, place, id);
+        PlainFrame frame = waiting_frame(writer, map, place, id);
         FrameHeader &header = map.frame(place);
         Pending &pending = writer.pending[writer.pending_count++];
         pending = Pending{};
         pending.flags = frame.flags;
         pending.place = place;
         pending.key_size = frame.key_size;
-        pending.hash = frame.hash;
+        if (frame.flags & frame_key) { pending.hash = frame.key(map).hash; }
         pending.length = frame.length;
         pending.size = frame.size();
         pending.id = frame_id(peek(header.id_flags));

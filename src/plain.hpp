@@ -26,34 +26,28 @@ inline void close_short_ways(Writer &writer) { writer.easy_end = writer.easy_com
 
 // A plain chunk that waits, as its frame tells it.
 struct PlainFrame {
-    uint32_t place, flags, word, key_size, hash;
-    FrameShape shape;
+    uint32_t place, flags, word, key_size;
     uint64_t length;
 
     uint64_t size() const { return word - 1; }
     uint32_t end() const { return uint32_t(place + length); }
-    Key key(const SegmentMap &map) const { return {map.bytes(place) + shape.key, key_size, hash}; }
+    // Of one that has a key.
+    Key key(const SegmentMap &map) const {
+        const std::byte *bytes = map.bytes(place);
+        const FrameShape &shape = shapes_to_key.of[flags & frame_field_flags];
+        return {bytes + shape.key, key_size, field_at<uint32_t>(bytes, shape.link)};
+    }
 };
 inline PlainFrame plain_frame(const SegmentMap &map, uint32_t place, uint32_t word) {
-    PlainFrame frame{};
-    frame.place = place;
-    frame.flags = frame_flags(peek(map.frame(place).id_flags));
-    frame.word = word;
-    frame.shape = shapes_to_key.of[frame.flags & frame_field_flags];
-    if (frame.flags & frame_key) {
-        frame.key_size = field_at<uint8_t>(map.bytes(place), frame.shape.key_size);
-        frame.hash = field_at<uint32_t>(map.bytes(place), frame.shape.link);
-    }
-    shape_behind_key(frame.shape, frame.key_size, false);
-    frame.length = frame_length(frame.shape.payload, frame.size());
-    return frame;
+    uint32_t flags = frame_flags(peek(map.frame(place).id_flags)), key_size = plain_key_size(map, place, flags);
+    return {place, flags, word, key_size, plain_length(flags, key_size, word)};
 }
 // One that waits, by its place and the id that it has. A caller that wrote beyond a payload may have spoilt the header behind it, which
 // the id tells as a rule: where headers do not lead to the tail, one chunk without fields takes the rest, so that nothing else suffers.
 PlainFrame mended_frame(const Writer &writer, uint32_t place, uint64_t id);
-inline PlainFrame waiting_frame(const Writer &writer, uint32_t place, uint64_t id) {
-    const FrameHeader &header = writer.current->map.frame(place);
-    PlainFrame frame = plain_frame(writer.current->map, place, peek(header.successor));
+inline PlainFrame waiting_frame(const Writer &writer, const SegmentMap &map, uint32_t place, uint64_t id) {
+    const FrameHeader &header = map.frame(place);
+    PlainFrame frame = plain_frame(map, place, peek(header.successor));
     uint32_t most = writer.tail - place;
     bool is_its_own = (peek(header.id_flags) & ~pack_id(0, plain_flags)) == id && frame.word - 1 < size_follows - 1;
     bool is_sound = is_its_own && (frame.length < most ? id + 1 != writer.next_id : frame.length == most);

@@ -87,6 +87,27 @@ TEST_F(Records, one_key_may_be_anywhere_in_a_plain_batch) {
     }
 }
 
+// Over several pages, so that the index has to name some of them; and a copy is made of all.
+TEST_F(Records, a_plain_batch_is_found_by_id_and_carried_over) {
+    std::vector<uint64_t> ids = live_ids(name_);
+    for (int i = 0; i < 200; ++i) {
+        ids.push_back(i == 100 ? put_key(writer_, "k", "keyed") : put_chunk(writer_, std::string(100, 'p')));
+    }
+    EXPECT_EQ(records(), 0u);
+    commit(writer_);
+    ASSERT_GT(inside(writer_).committed, 4 * core::places_per_page);
+    EXPECT_EQ(speculo_area_check(name_.c_str(), nullptr, nullptr), 0);
+    for (uint64_t id : ids) {
+        ASSERT_EQ(speculo_seek(reader_, id), 0);
+        speculo_chunk chunk;
+        ASSERT_EQ(speculo_read_next(reader_, &chunk), 1);
+        EXPECT_EQ(chunk.id, id);
+    }
+    compact_now(writer_);
+    EXPECT_EQ(live_ids(name_), ids);
+    EXPECT_EQ(speculo_area_check(name_.c_str(), nullptr, nullptr), 0);
+}
+
 TEST_F(Records, all_have_one_once_something_joins_them) {
     const std::string old = "old";
     uint64_t committed = commit_chunk(writer_, "to end");
