@@ -104,7 +104,9 @@ private:
     std::byte *place_ = nullptr;
 };
 
-// A word is the message's size, or that it goes on at the beginning, below a number that tells this lap from the one before.
+// A word is the message's size, or that it goes on at the beginning, below a number that tells this lap from the one before: enough where
+// all messages are of one size. With headers as long as an area's, the writer stores besides what any ring needs whose messages are of any
+// size, as the bytes of an old one may look like a word: the next word is cleared before this one is set. And each message has a number.
 template <size_t header> class RingOf {
 public:
     static constexpr bool is_own = true, has_many_readers = false;
@@ -112,7 +114,7 @@ public:
     explicit RingOf(const Plan &plan)
         : size_(plan.size), capacity_(plan.bytes / alignment * alignment), is_free_(plan.has("alone")),
           is_cold_(plan.has("cold")), memory_(capacity_, PROT_READ | PROT_WRITE), reader_page_(4096, PROT_READ | PROT_WRITE) {
-        check(length_of(size_) <= capacity_, "the ring is too small");
+        check(length_of(size_) + header <= capacity_, "the ring is too small");
     }
     void become_writer() {
         if (!is_cold_) { std::memset(memory_.bytes(), 0, capacity_); } // as an area goes around its segments
@@ -126,10 +128,15 @@ public:
     void *claim() {
         size_t length = length_of(size_);
         if (size_t(end_ - place_) < length) { wrap(); }
-        wait_for_room(length);
+        wait_for_room(has_long_headers ? length + header : length);
         return place_ + header;
     }
     void send() {
+        if constexpr (has_long_headers) {
+            word_at(place_ + sizeof(CommitWord)).store(count_, std::memory_order_relaxed);
+            std::byte *next = place_ + length_of(size_);
+            if (next != end_) { word_at(next).store(0, std::memory_order_relaxed); }
+        }
         word_at(place_).store(word_of(size_), std::memory_order_release);
         pass(length_of(size_));
     }
@@ -150,7 +157,8 @@ public:
 
 private:
     static constexpr uint32_t to_begin = UINT32_MAX;
-    static constexpr size_t alignment = header > 8 ? 16 : 8;
+    static constexpr bool has_long_headers = header > sizeof(CommitWord);
+    static constexpr size_t alignment = has_long_headers ? 16 : 8;
     static size_t length_of(size_t size) { return (header + size + alignment - 1) / alignment * alignment; }
     uint64_t word_of(size_t size) const { return uint64_t(uint32_t(count_)) << 32 | size; }
 
