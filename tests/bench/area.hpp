@@ -86,7 +86,8 @@ public:
     static constexpr bool is_own = true, has_many_readers = true;
 
     explicit Area(const Plan &plan)
-        : size_(plan.size), options_(options_for(plan)), area_(plan.channel), keys_(plan.has("key") ? plan.keys : 1) {
+        : size_(plan.size), rest_(plan.rest), options_(options_for(plan)), area_(plan.channel),
+          keys_(plan.has("key") ? plan.keys : 1) {
         for (uint64_t i = 0; i < keys_.count(); ++i) {
             keys_[i].flags = SPECULO_CHUNK_TRANSIENT;
             if (!plan.has("key")) { keys_[i].key = nullptr, keys_[i].key_size = 0; }
@@ -123,7 +124,9 @@ public:
         speculo_chunk chunk;
         int found = speculo_read_next(reader_, &chunk);
         check_code(found);
-        return found == 1 ? chunk.data : nullptr;
+        if (found == 1) { return chunk.data; }
+        for (uint64_t i = 0; i < rest_; ++i) { pause(); }
+        return nullptr;
     }
     void release() {}
 
@@ -145,6 +148,7 @@ private:
     }
 
     size_t size_;
+    uint64_t rest_;
     AreaOptions options_;
     WritersArea area_;
     Keys keys_;

@@ -183,7 +183,8 @@ def add_streams(suite: Suite) -> None:
         larger = [Variant(large, 'bench-streams', ('area', 'stream', f'size={size}', f'bytes={LARGE_MEMORY}', 'segments=2'), 'ours',
                           MESSAGES[size], memory=600 * MIB, is_brief=False)] if is_small else []
         shown = [own('bare ring, 16 B headers', 'wide-ring', 'stream', size, role='shown'),
-                 own('area, default options', 'area', 'stream', size, 'default', role='shown')] if is_small else []
+                 own('area, default options', 'area', 'stream', size, 'default', role='shown'),
+                 own('area, its reader rests', 'area', 'stream', size, 'rest=64', role='shown')] if is_small else []
         there = [peer.name for peer in others if peer.program in suite.programs]
         suite.add(f'stream-{name_of(size).replace(" ", "")}', f'lossless stream of {name_of(size)}, one reader reads everything',
                   'ns a message', [*limits, own('area', 'area', 'stream', size), *larger, *shown, *others],

@@ -19,6 +19,7 @@ struct Plan {
     uint64_t segments = 4;    // that an area divides it into
     uint64_t readers = 1;
     uint64_t keys = 100;
+    uint64_t rest = 0; // pauses of an area's reader after a look in vain, besides the one that all take
     int channel = 0;
     std::vector<std::string> words;
 
@@ -47,6 +48,8 @@ private:
             readers = value;
         } else if (name == "keys") {
             keys = value;
+        } else if (name == "rest") {
+            rest = value;
         } else {
             fail("what is that number?");
         }
