@@ -67,7 +67,7 @@ int retake(WriterSegment &segment, const Choice &choice) {
 // ---- parked segments ----
 // Where a reader may stand still without holding up the writer, a segment that it pins when its turn comes is parked: nobody enters it any
 // more, and once nobody is inside it serves in the place of the next one that is pinned. So many readers that take turns on a core cost no
-// fresh pages. When none was parked for a second those that are go: a reader that is still inside one keeps it.
+// fresh pages. One that has not served for a second goes: a reader that is still inside keeps it.
 
 bool may_park(const Writer &writer) { return os::has_range_locks && !is_lossless(writer.area); }
 
@@ -80,7 +80,7 @@ WriterSegment *oldest_parked(const Writer &writer) {
     return oldest;
 }
 
-// A parked one that nobody looks at any more; null: none.
+// A parked one that nobody looks at any more; null: none. The lower slots serve first, so that the others are seen not to be needed.
 WriterSegment *take_parked(const Writer &writer, const Choice &choice) {
     for (WriterSegment *segment : writer.segments) {
         bool is_parked = segment && segment->parked != 0;
@@ -95,11 +95,13 @@ WriterSegment *take_parked(const Writer &writer, const Choice &choice) {
 void park(Writer &writer, WriterSegment &segment) {
     segment_invalidate(segment);
     segment.parked = writer.current->generation;
-    writer.last_parking = os::clock_coarse();
+    segment.parked_at = os::clock_coarse();
 }
 
-bool are_parked_in_vain(const Writer &writer) {
-    return oldest_parked(writer) && os::clock_coarse() - writer.last_parking >= quiet_before_unparking;
+// One at a time, as it takes long to give much memory back.
+void drop_parked_in_vain(Writer &writer) {
+    WriterSegment *oldest = oldest_parked(writer);
+    if (oldest && os::clock_coarse() - oldest->parked_at >= quiet_before_unparking) { drop(writer, oldest); }
 }
 
 // ---- the choice ----
@@ -240,7 +242,7 @@ void drop_parked(Writer &writer) {
 }
 
 void drop_surplus(Writer &writer) {
-    if (are_parked_in_vain(writer)) { drop_parked(writer); }
+    drop_parked_in_vain(writer);
     while (count_segments(writer) > peek(writer.area.control->segments)) {
         WriterSegment *oldest = oldest_retired(writer);
         if (!oldest) { return; }

@@ -64,6 +64,7 @@ struct WriterSegment {
     uint32_t nonce = 0, incarnation = 0;
     uint64_t generation = 0;
     uint64_t parked = 0;      // the generation that was current when its turn had come, but somebody looked at it; 0: not parked
+    uint64_t parked_at = 0;   // by the coarse clock
     bool has_pending = false; // callers hold pointers into it
     WriterSegment *next = nullptr; // among those that lost their name but still have pending bytes
 

@@ -71,8 +71,7 @@ struct Writer : speculo_area {
     bool is_spread;             // what is pending lies in several segments: some were left meanwhile
     uint64_t retry_place;       // compact_percent: not again before the tail is here
     uint32_t quiet_generations; // how many in a row used less than a quarter
-    uint64_t last_parking;      // by the coarse clock
-    uint64_t named;             // the same: when a compaction last saw that the area has its name
+    uint64_t named;             // by the coarse clock: when a compaction last saw that the area has its name
     bool is_refused;            // lossless: the last compaction met cursors that had not caught up
 };
 

@@ -30,10 +30,10 @@ protected:
     uint64_t generation() { return inside(writer_).current->generation; }
     uint32_t incarnation() { return inside(writer_).current->incarnation; }
     // Parked segments are kept for so long.
-    void pass_second() {
+    void pass_second(int compactions = 1) {
         Faults faults;
         faults.clock.jump(int64_t(1100 * ms));
-        compact(1);
+        compact(compactions);
     }
     std::vector<std::string> sorted_files() {
         std::vector<std::string> files = name_.files();
@@ -148,9 +148,29 @@ TEST_F(CompactChoice, P4_parked_segments_serve_again) {
     readers.clear();
     compact(20);
     EXPECT_EQ(info_of(writer_).segments, os::has_range_locks ? 3u + count : 3u); // one may be needed any moment
-    pass_second();
+    pass_second(count); // one goes at a time
     EXPECT_EQ(info_of(writer_).segments, 3u);
     EXPECT_EQ(name_.files().size(), 3u + 3);
+}
+
+// Were they kept for as long as any is needed, one reader would keep as many as there ever were.
+TEST_F(CompactChoice, P4_parked_segments_that_do_not_serve_go_while_others_do) {
+    Faults faults;
+    constexpr int count = 16;
+    compact(3);
+    std::vector<Handle> readers;
+    for (int i = 0; i < count; ++i) {
+        readers.push_back(open_reader(name_));
+        compact(1);
+    }
+    readers.clear();
+    for (int i = 0; i < 40; ++i) {
+        Handle reader = open_reader(name_);
+        compact(3);
+        reader.close();
+        faults.clock.jump(int64_t(100 * ms));
+    }
+    EXPECT_LE(info_of(writer_).segments, os::has_range_locks ? 3u + 2 : 3u);
 }
 
 // As many as there are slots; then the one that was parked first goes.
