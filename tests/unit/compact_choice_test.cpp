@@ -148,7 +148,7 @@ TEST_F(CompactChoice, P4_parked_segments_serve_again) {
     readers.clear();
     compact(20);
     EXPECT_EQ(info_of(writer_).segments, os::has_range_locks ? 3u + count : 3u); // one may be needed any moment
-    pass_second(count); // one goes at a time
+    pass_second(count);                                                          // one goes at a time
     EXPECT_EQ(info_of(writer_).segments, 3u);
     EXPECT_EQ(name_.files().size(), 3u + 3);
 }
