@@ -73,7 +73,7 @@ inline void *shared_memory(size_t size) {
 }
 
 struct Meeting {
-    std::atomic<uint32_t> ready;
+    std::atomic<uint32_t> ready, is_over;
     std::atomic<uint64_t> started, ended;
 };
 
@@ -101,7 +101,8 @@ inline double run(uint64_t messages, const std::function<void()> &prepare_reader
         meeting->ready = 1;
         read();
         meeting->ended = now_ns();
-        std::exit(0); // some have to say good-bye
+        while (meeting->is_over == 0) { usleep(1000); } // what some have sent is on its way only while they live
+        std::exit(0);                                   // some have to say good-bye
     }
     pin(0);
     int status = 1;
@@ -111,6 +112,7 @@ inline double run(uint64_t messages, const std::function<void()> &prepare_reader
     }
     meeting->started = now_ns();
     write();
+    meeting->is_over = 1;
     waitpid(reader, &status, 0);
     check(status == 0, "the reader found something wrong");
     sigaction(SIGCHLD, &before, nullptr);
