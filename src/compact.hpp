@@ -149,8 +149,8 @@ uint32_t count_segments(const Writer &writer); // the parked ones aside
 
 // Gives back what is parked; whoever is inside keeps it.
 void drop_parked(Writer &writer);
-// If fewer segments are wanted than there are; and one of the parked ones, if it has not been needed for long. One that cursors have yet to
-// leave waits for the next compaction.
+// Gives back those that are more than wanted, and one of the parked ones if it has not served for long. One that cursors have yet to leave
+// waits for the next compaction.
 void drop_surplus(Writer &writer);
 
 } // namespace speculo::core

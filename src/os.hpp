@@ -107,9 +107,9 @@ struct Operations {
     void (*watch_drain)(const Watch *watch);
     int (*touch)(int file, uint64_t offset);
 
-    // Clocks, in nanoseconds. `clock_fine` is monotonic. `clock_coarse` is for the function below: clock_gettime() itself. `clock_boot`
-    // counts from boot, time asleep included, as seen in this time namespace; `clock_boot_offset` is what the namespace adds to the
-    // host's.
+    // Clocks, in nanoseconds. `clock_fine` is monotonic. `clock_coarse` is for the function of that name below: clock_gettime() itself.
+    // `clock_boot` counts from boot, time asleep included, as seen in this time namespace; `clock_boot_offset` is what the namespace adds
+    // to the host's.
     uint64_t (*clock_fine)();
     int (*clock_coarse)(clockid_t clock, timespec *ret_time);
     uint64_t (*clock_boot)();

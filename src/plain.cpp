@@ -122,8 +122,9 @@ int shrink_plain(Writer &writer, uint64_t size) {
     PlainFrame frame = plain_frame(map, writer.last_plain, peek(map.frame(writer.last_plain).successor));
     bool is_sound = frame.length == writer.tail - writer.last_plain; // else the chunk before was written beyond its end
     if (!is_sound || size > frame.size()) { return -EINVAL; }
-    put(map.frame(frame.place).successor, commit_word(size));
-    writer.tail = uint32_t(frame.place + plain_length(frame.flags, frame.key_size, commit_word(size)));
+    uint32_t word = commit_word(size);
+    put(map.frame(frame.place).successor, word);
+    writer.tail = uint32_t(frame.place + plain_length(frame.flags, frame.key_size, word));
     return 0;
 }
 

@@ -101,8 +101,9 @@ inline double run(uint64_t messages, const std::function<void()> &prepare_reader
         meeting->ready = 1;
         read();
         meeting->ended = now_ns();
-        while (meeting->is_over == 0) { usleep(1000); } // what some have sent is on its way only while they live
-        std::exit(0);                                   // some have to say good-bye
+        // What some have sent is on its way only while they live, and some have to say good-bye.
+        while (meeting->is_over == 0) { usleep(1000); }
+        std::exit(0);
     }
     pin(0);
     int status = 1;

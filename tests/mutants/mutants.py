@@ -502,7 +502,7 @@ MUTANTS = [
     Mutant('room-for-records-is-doubled-once', 'src/writer.cpp',
            'while (room - writer.pending_count < more) { room *= 2; }', '', 'records'),
     Mutant('plain-chunk-shrinks-but-its-room-does-not', 'src/plain.cpp',
-           'writer.tail = uint32_t(frame.place + plain_length(frame.flags, frame.key_size, commit_word(size)));', '', 'records writer'),
+           'writer.tail = uint32_t(frame.place + plain_length(frame.flags, frame.key_size, word));', '', 'records writer'),
     Mutant('plain-chunk-grows', 'src/plain.cpp', '!is_sound || size > frame.size()', '!is_sound', 'records writer'),
     Mutant('damaged-version-is-counted-out', 'src/commit.cpp', 'if (length > writer.committed - place) { return; }', '', 'records'),
     Mutant('records-and-plain-chunks-at-once', 'src/writer.cpp',
